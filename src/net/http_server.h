@@ -1,0 +1,79 @@
+/*
+ * http_server.h: HTTP/1.1 requests and WebSocket upgrades on listening sockets of our own.
+ *
+ * The program owns its listeners (SO_REUSEPORT, so that several gateways share a port), accepts,
+ * limits the number of connections, and hands each socket to libwebsockets.
+ */
+#ifndef VA_NET_HTTP_SERVER_H
+#define VA_NET_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/ws.h"
+
+struct loop;
+struct http_server;
+struct http_exchange; /* one request awaiting its answer */
+
+struct http_request
+{
+	const char *method; /* "GET", "POST", ... as sent */
+	const char *target; /* raw request target: path and query exactly as sent */
+	const char *path;	/* up to '?', not decoded */
+	const char *query;	/* after '?', "" when there is none */
+	const char *host;
+	const char *content_type; /* "" when absent */
+	const char *peer;		  /* numeric address */
+	uint16_t local_port;
+	char *body; /* writable, NUL-terminated, valid until answered */
+	size_t body_len;
+	bool body_too_large; /* more than max_body arrived: body is empty */
+};
+
+struct http_server_handlers
+{
+	/* A complete request. Must lead to one http_answer, now or later. */
+	void (*request)(void *arg, struct http_exchange *ex, const struct http_request *req);
+	/* An upgrade request, before it is answered: 0 to accept, else the HTTP status to refuse with.
+	 * On acceptance the handler returns the socket's handlers in *ws_handlers and *ws_arg. */
+	int (*upgrade)(void *arg, const struct http_request *req, struct ws_limits *limits,
+				   const struct ws_handlers **ws_handlers, void **ws_arg,
+				   struct http_exchange *headers_of);
+	void *arg;
+};
+
+struct http_server_options
+{
+	const char *addresses; /* as PostgreSQL's listen_addresses: "localhost", "127.0.0.1,::1", "*" */
+	uint16_t ports[4];	   /* 0 ends the list */
+	const char *cert_file; /* PEM; NULL = plain HTTP */
+	const char *key_file;
+	unsigned max_connections;
+	size_t max_body;		   /* bytes */
+	unsigned request_timeout_s; /* from accept to the end of the request, and idle keep-alive */
+};
+
+/* NULL with the reason logged (address in use, unreadable certificate, ...). */
+struct http_server *http_server_new(struct loop *loop, const struct http_server_options *options,
+									const struct http_server_handlers *handlers);
+/* Reads the certificate files again; on failure the old ones stay and the reason is logged. */
+bool http_server_reload_tls(struct http_server *server, const char *cert_file,
+							const char *key_file);
+/* The port a listener is really bound to, by the index of options.ports (a 0... is never bound). */
+unsigned http_server_connections(const struct http_server *server);
+/* Stops accepting; existing connections stay until they end. */
+void http_server_close(struct http_server *server);
+
+/* A header of the request by lower-case name without colon, "" when absent. Valid during the
+ * request and upgrade handlers only. At least: x-twilio-signature, i-twilio-idempotency-token,
+ * user-agent, authorization, x-forwarded-for, and any other by its name. */
+const char *http_header(struct http_exchange *ex, const char *name);
+
+/* Answers; body is copied. extra_headers: "Name: value\r\n" lines or NULL. The peer may be gone
+ * already: then nothing happens. */
+void http_answer(struct http_exchange *ex, int status, const char *content_type, const char *body,
+				 size_t body_len, const char *extra_headers);
+
+#endif

@@ -29,6 +29,8 @@ struct log_context
 
 void log_setup(const char *program, bool json, enum log_level least);
 void log_set_level(enum log_level least);
+/* The name given to log_setup; other modules introduce the program with it. */
+const char *log_program(void);
 /* "debug", "info", "warning", "error"; false for anything else. */
 bool log_level_parse(const char *name, enum log_level *level);
 

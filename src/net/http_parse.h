@@ -18,8 +18,8 @@ struct http_head
 {
 	const char *method; /* request */
 	const char *target; /* request: as sent */
-	int status;			/* response */
-	int minor;			/* HTTP/1.minor */
+	int status; /* response */
+	int minor; /* HTTP/1.minor */
 	unsigned header_count;
 	struct
 	{
@@ -27,10 +27,10 @@ struct http_head
 		const char *value; /* without spaces around */
 	} headers[HTTP_MAX_HEADERS];
 	bool has_length;
-	uint64_t length;  /* Content-Length */
-	bool chunked;	  /* Transfer-Encoding: chunked, and nothing else */
-	bool keep_alive;  /* what the version and Connection say */
-	bool expect_100;  /* Expect: 100-continue */
+	uint64_t length; /* Content-Length */
+	bool chunked; /* Transfer-Encoding: chunked, and nothing else */
+	bool keep_alive; /* what the version and Connection say */
+	bool expect_100; /* Expect: 100-continue */
 };
 
 /* Where the head that starts at data ends (behind the empty line), 0 when it is not complete. */
@@ -53,7 +53,7 @@ struct http_chunks
 	uint64_t left; /* bytes of the present chunk still to come */
 	int state;
 	unsigned line; /* bytes of a chunk or trailer line seen */
-	bool digits;   /* the size line has a digit */
+	bool digits; /* the size line has a digit */
 };
 
 enum http_chunks_result

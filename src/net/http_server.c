@@ -42,7 +42,7 @@ struct http_server
 	struct loop *loop;
 	struct http_server_handlers handlers;
 	struct listeners *listeners; /* NULL once closed */
-	SSL_CTX *tls;				 /* NULL = plain */
+	SSL_CTX *tls; /* NULL = plain */
 	unsigned max_connections;
 	size_t max_body;
 	unsigned timeout_ms;
@@ -64,9 +64,9 @@ struct http_conn
 	size_t input_len, input_size;
 
 	struct http_exchange *exchange; /* the request under way */
-	uint64_t body_left;				/* of Content-Length */
+	uint64_t body_left; /* of Content-Length */
 	struct http_chunks chunks;
-	bool ending;	 /* close once the output is written */
+	bool ending; /* close once the output is written */
 	bool processing; /* process_input is on the stack */
 
 	char *output; /* what the kernel did not take */
@@ -78,7 +78,7 @@ struct http_exchange
 	struct http_conn *conn; /* NULL when the peer is gone */
 	struct loop *loop;
 	struct deadline farewell; /* frees it a turn after the answer */
-	bool handed;			  /* the handler has it: it lives until http_answer */
+	bool handed; /* the handler has it: it lives until http_answer */
 	bool keep_alive;
 	char *head_text;
 	char *path;

@@ -90,8 +90,8 @@ on_readable(uv_poll_t *handle, int status, int events)
 		struct sockaddr_storage address;
 		socklen_t len = sizeof(address);
 		char peer[PEER_SIZE];
-		int fd = accept4(listener->fd, (struct sockaddr *) &address, &len,
-						 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd =
+			accept4(listener->fd, (struct sockaddr *) &address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0)
 		{

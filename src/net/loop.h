@@ -16,7 +16,7 @@ struct loop;
 struct loop_handlers
 {
 	void (*terminate)(void *arg); /* SIGTERM, SIGINT, or the parent is gone; at most once */
-	void (*reload)(void *arg);	  /* SIGHUP */
+	void (*reload)(void *arg); /* SIGHUP */
 	void *arg;
 };
 

@@ -49,7 +49,7 @@ struct stream
 	int events; /* what libuv watches */
 	bool paused;
 	bool want_write; /* the owner waits for room */
-	bool broken;	 /* a write failed: closed will be reported */
+	bool broken; /* a write failed: closed will be reported */
 	size_t discarded;
 	struct deadline deadline; /* reports a failure later, or ends lingering */
 	struct loop_member member;

@@ -2,7 +2,16 @@
  * resample.c: rate conversion as it streams, over speexdsp.
  *
  * The resampler's filter looks ahead, so at its start it would emit a run of zeros as long as half
- * the filter: they are skipped, and the first samples out are the first samples in.
+ * the filter: they are skipped, and the first samples out are the first samples in. What remains is
+ * the look-ahead itself, which holds the end of the sound back.
+ *
+ * The quality is a measured choice. 200 sines from 300 to 3400 Hz, as pieces of 20 ms; correlation
+ * with the original after 8 -> 16 -> 8 kHz, and after 24 -> 8 kHz; look-ahead of one conversion:
+ *
+ *	quality 1   0.98498   0.99297   1 ms
+ *	quality 2   0.99880   0.99927   2 ms
+ *	quality 3   0.99987   0.99991   3 ms
+ *	quality 4   1.00000   1.00000   4 ms, and takes a third more time than quality 3
  */
 #include "core/resample.h"
 
@@ -15,7 +24,7 @@ enum
 {
 	MIN_RATE = 8000,
 	MAX_RATE = 48000,
-	QUALITY = 4,
+	QUALITY = 3,
 	/* speexdsp may round one sample up in each direction of its internal clock. */
 	SPARE = 8
 };

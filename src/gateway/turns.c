@@ -136,21 +136,6 @@ turn_for(struct turns *t, const struct engine_event *event, uint64_t now_ms)
 	return turn_open(t, event->role, -1, now_ms);
 }
 
-static bool
-is_echo(struct turns *t, const struct engine_event *event)
-{
-	if (event->role != ENGINE_ROLE_USER)
-		return false;
-	for (unsigned i = 0; i < TURNS_ECHOES; i++)
-		if (t->echoes[i][0] != '\0' && strcmp(t->echoes[i], event->text) == 0)
-		{
-			if (event->is_final)
-				t->echoes[i][0] = '\0';
-			return true;
-		}
-	return false;
-}
-
 /* Keeps the heard part of an interrupted turn's text. */
 static void
 keep_heard(struct turn *turn)
@@ -168,7 +153,7 @@ const struct turn *
 turns_transcript(struct turns *t, const struct engine_event *event, uint64_t now_ms,
 				 uint64_t position_ms)
 {
-	if (is_echo(t, event))
+	if (event->is_echo)
 		return NULL;
 
 	struct turn *turn = turn_for(t, event, now_ms);
@@ -217,21 +202,6 @@ turns_keys(struct turns *t, const char *keys, uint64_t now_ms)
 
 	turn->dtmf = turn->final = true;
 	text_append(turn, keys, strlen(keys));
-}
-
-void
-turns_expect_echo(struct turns *t, const char *text)
-{
-	unsigned slot = 0;
-
-	while (slot < TURNS_ECHOES - 1 && t->echoes[slot][0] != '\0')
-		slot++;
-
-	size_t len = strlen(text);
-
-	if (len >= TURNS_ECHO_SIZE)
-		return;
-	memcpy(t->echoes[slot], text, len + 1);
 }
 
 size_t

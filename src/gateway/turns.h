@@ -24,9 +24,7 @@
 
 #define TURNS_MAX 12			 /* open at once; the oldest gives way */
 #define TURN_MAX_TEXT (16 * 1024) /* bytes; what exceeds is cut off */
-#define TURNS_ECHOES 4
 #define TURNS_TAKEN 8
-#define TURNS_ECHO_SIZE 160
 
 struct turn
 {
@@ -57,7 +55,6 @@ struct turns
 	bool ordinals; /* the protocol numbers its turns */
 	int64_t taken[TURNS_TAKEN]; /* ordinals of turns that left: a repetition opens no new one */
 	unsigned taken_next;
-	char echoes[TURNS_ECHOES][TURNS_ECHO_SIZE]; /* texts we sent as the user, awaiting their echo */
 };
 
 /* t is zeroed memory. */
@@ -65,15 +62,13 @@ void turns_init(struct turns *t, bool engine_cuts);
 void turns_free(struct turns *t);
 
 /* A transcript event. Returns the turn it changed (valid until the next call), or NULL when it
- * changed none (an echo, a late repetition). position_ms: audio sent so far. */
+ * changed none (an echo of what we sent ourselves, a late repetition). position_ms: audio sent so far. */
 const struct turn *turns_transcript(struct turns *t, const struct engine_event *event,
 									uint64_t now_ms, uint64_t position_ms);
 /* Audio of the agent, positions from_ms to to_ms, went out. */
 void turns_audio(struct turns *t, uint64_t now_ms, uint64_t from_ms, uint64_t to_ms);
 /* The caller pressed keys. */
 void turns_keys(struct turns *t, const char *keys, uint64_t now_ms);
-/* Some engines repeat what we say in the user's name as a transcript; this text is no turn. */
-void turns_expect_echo(struct turns *t, const char *text);
 /* Everything beyond heard_ms was thrown away; positions begin at 0 again. */
 void turns_interrupt(struct turns *t, uint64_t now_ms, uint64_t heard_ms);
 /* The stream or the engine is gone: every turn is complete as it stands. */

@@ -9,6 +9,7 @@
 #include "catalog/pg_database.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
+#include "utils/memutils.h"
 #if PG_VERSION_NUM >= 170000
 #include "utils/resowner.h"
 #endif

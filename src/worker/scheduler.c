@@ -19,9 +19,9 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -95,21 +95,35 @@ set_verifiers(void *arg)
 		set_verifier(GATEWAY_ROLE, verifier);
 }
 
-/* Calls va_housekeeping() of the extension's schema. arg: the extension's oid. */
+/* The call of va_housekeeping() in the extension's schema, or NULL:
+ * it may have been dropped or made anew since this pass began, then the next pass is its. */
+static char *
+housekeeping_call(Oid extension)
+{
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(extension)};
+
+	if (SPI_execute_with_args("SELECT pg_catalog.format('SELECT %I.va_housekeeping()', n.nspname) "
+							  "FROM pg_catalog.pg_extension e "
+							  "JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace "
+							  "JOIN pg_catalog.pg_proc p ON p.pronamespace = n.oid "
+							  "WHERE e.oid = $1 AND p.proname = 'va_housekeeping' "
+							  "AND p.pronargs = 0",
+							  1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for va_housekeeping()");
+	if (SPI_processed == 0)
+		return NULL;
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+}
+
+/* arg: the extension's oid. */
 static void
 keep_house(void *arg)
 {
-	Oid extension = get_extension_oid("voiceagent", true);
-	Oid schema = InvalidOid;
-	char *command;
+	char *call = housekeeping_call(*(Oid *) arg);
 
-	/* It may have been dropped or made anew since this pass began: then the next one is its. */
-	if (!OidIsValid(extension) || extension != *(Oid *) arg)
-		return;
-	schema = get_extension_schema(extension);
-	command = psprintf("SELECT %s.va_housekeeping()", quote_identifier(get_namespace_name(schema)));
-	if (SPI_execute(command, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "va_housekeeping() returned no row");
+	if (call != NULL && SPI_execute(call, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run va_housekeeping()");
 }
 
 /* One pass; false when there is nothing to be done here, for the extension is not there. */

@@ -39,8 +39,8 @@ UNIT_TESTS = $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard test/uni
 FUZZERS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/*_fuzz.c)))
 FUZZ_CFLAGS = $(PROGRAM_CFLAGS) -O1 $(SANITIZERS)
 
-# A checkout without main.c (one part of the source alone) still builds its library.
-PROGRAM = $(if $(wildcard src/main.c),$(BUILD)/voiceagent)
+# (PGXS has a meaning of its own for PROGRAM.) A checkout without main.c (one part of the source alone) still builds its library.
+COMPANION = $(if $(wildcard src/main.c),$(BUILD)/voiceagent)
 SCENARIOS = $(sort $(wildcard src/sandbox/scenarios/*))
 SPEECH = $(sort $(wildcard build/speech/*.wav))
 
@@ -77,7 +77,7 @@ $(error $(PG_CONFIG) not found: install postgresql-server-dev, set PG_CONFIG=/pa
 endif
 include $(PGXS)
 
-all: $(PROGRAM)
+all: $(COMPANION)
 
 # core is also compiled into the program, where declarations may stand among statements.
 $(CORE_SOURCES:.c=.o): override CFLAGS += -Wno-declaration-after-statement
@@ -89,10 +89,10 @@ $(MODULE_big).so: src/voiceagent.map
 
 # The program goes beside `postgres`, where the launcher looks for it.
 install: install-program
-install-program: $(PROGRAM)
+install-program: $(COMPANION)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(datadir)/voiceagent/scenarios' \
 		'$(DESTDIR)$(datadir)/voiceagent/speech'
-	$(if $(PROGRAM),$(INSTALL_PROGRAM) $(PROGRAM) '$(DESTDIR)$(bindir)/voiceagent')
+	$(if $(COMPANION),$(INSTALL_PROGRAM) $(COMPANION) '$(DESTDIR)$(bindir)/voiceagent')
 	$(if $(SCENARIOS),$(INSTALL_DATA) $(SCENARIOS) '$(DESTDIR)$(datadir)/voiceagent/scenarios/')
 	$(if $(SPEECH),$(INSTALL_DATA) $(SPEECH) '$(DESTDIR)$(datadir)/voiceagent/speech/')
 
@@ -110,7 +110,7 @@ endif
 .PHONY: $(developer_goals)
 .SECONDARY:
 
-program: $(PROGRAM)
+program: $(COMPANION)
 
 $(BUILD)/voiceagent: $(PROGRAM_OBJECTS)
 	$(CC) $(if $(SANITIZE),$(SANITIZERS)) $(PROGRAM_LDFLAGS) -o $@ $^ $(PROGRAM_LIBS)

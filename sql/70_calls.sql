@@ -215,8 +215,7 @@ BEGIN
 		WHEN p_stream_sid IS NULL OR v_token.stream_sid <> p_stream_sid THEN 'token used already'
 		WHEN v_token.used_at IS NULL AND v_token.expires_at <= now() THEN 'token expired'
 		WHEN @extschema@.va_call_over(v_call) THEN 'call is over' END;
-	IF reason IS NOT NULL THEN
-		PERFORM @extschema@.va_count(p_gateway, 'rejected.token');
+	IF reason IS NOT NULL THEN -- the gateway counts it
 		RETURN NEXT;
 		RETURN;
 	END IF;

@@ -4,7 +4,7 @@
 --
 -- All have one shape; body NULL means 204.
 
--- An answer, by the name of an account that is not the tenant's.
+-- Does the request come from an account that is not the tenant's? Counted.
 CREATE FUNCTION @extschema@.va_foreign_account(p_tenant uuid, p_account_sid text, p_gateway text) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -23,7 +23,7 @@ CREATE FUNCTION @extschema@.va_call_by_sid(p_params jsonb) RETURNS @extschema@.c
 	WHERE c.twilio_call_sid = p_params ->> 'CallSid' FOR NO KEY UPDATE
 $$;
 
--- A delivery seen before gives its decision; a new one is remembered with p_decision and gives NULL.
+-- What was decided on this delivery when it came before; NULL when it is new.
 CREATE FUNCTION @extschema@.va_receipt(p_account_sid text, p_endpoint text, p_idempotency text) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT r.decision FROM @extschema@.webhook_receipts r
@@ -53,7 +53,7 @@ DECLARE
 	v_lead uuid;
 BEGIN
 	IF v_sid IS NULL THEN
-		reject := 'malformed';
+		reject := 'no_call_sid';
 		RETURN;
 	END IF;
 	arrived := @extschema@.va_call_by_sid(p_params);
@@ -143,7 +143,7 @@ BEGIN
 	v_call := v_arrival.arrived;
 	v_reject := v_arrival.reject;
 	IF v_reject IS NOT NULL THEN
-		http_status := CASE v_reject WHEN 'malformed' THEN 400 WHEN 'wrong_account' THEN 403 ELSE 200 END;
+		http_status := CASE v_reject WHEN 'no_call_sid' THEN 400 WHEN 'wrong_account' THEN 403 ELSE 200 END;
 		IF http_status = 200 THEN
 			body := @extschema@.va_twiml(@extschema@.va_verb('Reject', NULL,
 				jsonb_build_object('reason', CASE v_reject WHEN 'busy_tenant' THEN 'busy' ELSE 'rejected' END)));
@@ -399,7 +399,7 @@ BEGIN
 	v_call := v_arrival.arrived;
 	v_reject := v_arrival.reject;
 	IF v_reject IS NOT NULL THEN
-		http_status := CASE v_reject WHEN 'malformed' THEN 400 WHEN 'wrong_account' THEN 403 ELSE 200 END;
+		http_status := CASE v_reject WHEN 'no_call_sid' THEN 400 WHEN 'wrong_account' THEN 403 ELSE 200 END;
 		body := CASE WHEN http_status = 200 THEN @extschema@.va_twiml(@extschema@.va_verb('Reject')) END;
 		IF v_reject <> 'wrong_account' THEN
 			PERFORM @extschema@.va_count(p_gateway, 'rejected.' || v_reject);

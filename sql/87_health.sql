@@ -103,6 +103,7 @@ CREATE FUNCTION @extschema@.va_stats()
 		('rejected.not_found', 'requests', 'requests for an unknown path'),
 		('rejected.token', 'streams', 'media streams without a valid token'),
 		('rejected.busy', 'calls', 'calls beyond voiceagent.max_calls'),
+		('rejected.no_call_sid', 'requests', 'webhooks without a CallSid'),
 		('rejected.unknown_number', 'calls', 'calls to a number that no tenant has'),
 		('rejected.inactive_tenant', 'calls', 'calls to a tenant that is not active'),
 		('rejected.wrong_account', 'requests', 'webhooks signed by an account that is not the tenant''s'),

@@ -72,7 +72,6 @@ struct conversation
 	size_t inactivity_next;
 	int ordinal;
 	int tool_number;
-	bool interrupted_by_turn;
 	bool over;
 	const char *state;
 };
@@ -343,8 +342,7 @@ spoken_turn(struct conversation *c, uint64_t now_ms)
 	json_put_text(line, "text", text);
 	json_put_int(line, "start_ms", (long long) vad_onset_ms(&c->hearing.vad));
 	json_put_int(line, "end_ms", (long long) vad_end_ms(&c->hearing.vad));
-	json_object_object_add(line, "likeness", json_object_new_double_s(score, ""));
-	json_object_object_add(line, "likeness", json_object_new_int((int) (score * 100)));
+	json_put_int(line, "likeness_percent", (long long) (score * 100));
 	ledger_write(c->o.ledger, line);
 	user_turn(c, text, true, now_ms);
 }

@@ -433,31 +433,69 @@ scenario_find(const struct scenario_set *set, const char *name)
 	return NULL;
 }
 
+/* The folder of this program's file; "" when it cannot be told. */
+static void
+own_dir(char *out, size_t size)
+{
+	ssize_t len = readlink("/proc/self/exe", out, size - 1);
+	char *slash;
+
+	out[len > 0 ? len : 0] = '\0';
+	slash = strrchr(out, '/');
+	if (slash)
+		*slash = '\0';
+}
+
+static bool
+find_beside(const char *const *places, size_t count, char *out, size_t size)
+{
+	char self[2048];
+	const char *version;
+
+	own_dir(self, sizeof(self));
+	for (size_t i = 0; self[0] && i < count; i++)
+	{
+		snprintf(out, size, "%s%s", self, places[i]);
+		if (access(out, R_OK) == 0)
+			return true;
+	}
+	/* Debian: programs in lib/postgresql/15/bin, data in share/postgresql/15. */
+	version = strstr(self, "/lib/postgresql/");
+	if (version)
+	{
+		int prefix = (int) (version - self);
+		int digits = (int) strspn(version + strlen("/lib/postgresql/"), "0123456789");
+
+		snprintf(out, size, "%.*s/share/postgresql/%.*s/voiceagent/%s", prefix, self, digits,
+				 version + strlen("/lib/postgresql/"), strrchr(places[0], '/') + 1);
+		return access(out, R_OK) == 0;
+	}
+	return false;
+}
+
 void
 scenario_default_dir(char *out, size_t size)
 {
-	static const char *const beside[] = {"/../src/sandbox/scenarios",
-										 "/../share/voiceagent/scenarios",
-										 "/../../../share/voiceagent/scenarios"};
+	static const char *const beside[] = {
+		"/../src/sandbox/scenarios", "/../../src/sandbox/scenarios",
+		"/../share/voiceagent/scenarios", "/../share/postgresql/voiceagent/scenarios"};
 	const char *set = getenv("VOICEAGENT_SCENARIOS");
-	char self[2048];
-	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
 
 	if (set && set[0])
-	{
 		snprintf(out, size, "%s", set);
-		return;
-	}
-	self[len > 0 ? len : 0] = '\0';
-	slash = strrchr(self, '/');
-	if (slash)
-		*slash = '\0';
-	for (size_t i = 0; slash && i < sizeof(beside) / sizeof(beside[0]); i++)
-	{
-		snprintf(out, size, "%s%s", self, beside[i]);
-		if (access(out, R_OK) == 0)
-			return;
-	}
-	snprintf(out, size, "src/sandbox/scenarios");
+	else if (!find_beside(beside, sizeof(beside) / sizeof(beside[0]), out, size))
+		snprintf(out, size, "src/sandbox/scenarios");
+}
+
+bool
+scenario_default_speech(char *out, size_t size)
+{
+	static const char *const beside[] = {"/speech", "/../speech", "/../share/voiceagent/speech",
+										 "/../share/postgresql/voiceagent/speech"};
+	const char *set = getenv("VOICEAGENT_SPEECH");
+
+	if (!set || !set[0])
+		return find_beside(beside, sizeof(beside) / sizeof(beside[0]), out, size);
+	snprintf(out, size, "%s", set);
+	return true;
 }

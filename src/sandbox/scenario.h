@@ -96,5 +96,7 @@ const struct scenario *scenario_find(const struct scenario_set *set, const char 
 /* The folder to use when none is given: $VOICEAGENT_SCENARIOS, else what belongs to this
  * program's place (a checkout or an installation), else src/sandbox/scenarios. */
 void scenario_default_dir(char *out, size_t size);
+/* Likewise the folder of prepared speech ($VOICEAGENT_SPEECH); false when there is none. */
+bool scenario_default_speech(char *out, size_t size);
 
 #endif

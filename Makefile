@@ -34,7 +34,8 @@ objects = $(patsubst %.c,$(1)/%.o,$(2))
 CORE_SOURCES = $(call part_sources,core)
 PROGRAM_SOURCES = $(wildcard src/main.c) $(call part_sources,core net gateway sandbox)
 PROGRAM_OBJECTS = $(call objects,$(BUILD)/obj,$(PROGRAM_SOURCES))
-UNIT_SUPPORT = $(call objects,$(BUILD)/obj,$(call part_sources,core net))
+# Tests are linked with an archive, so that each takes the parts it names and no other.
+UNIT_ARCHIVE = $(BUILD)/parts.a
 UNIT_TESTS = $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard test/unit/*_test.c)))
 FUZZERS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/*_fuzz.c)))
 FUZZ_CFLAGS = $(PROGRAM_CFLAGS) -O1 $(SANITIZERS)
@@ -54,7 +55,7 @@ MODULE_big = voiceagent
 OBJS = src/voiceagent.o $(patsubst %.c,%.o,$(call part_sources,pg worker)) $(CORE_SOURCES:.c=.o)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA = $(sort $(wildcard sql/upgrade/*--*--*.sql))
-EXTRA_CLEAN = $(OBJS:.o=.d) build/obj build/voiceagent build/asan build/fuzz build/unit build/speech
+EXTRA_CLEAN = $(OBJS:.o=.d) build/obj build/voiceagent build/parts.a build/asan build/fuzz build/unit build/speech
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test
@@ -121,7 +122,11 @@ $(BUILD)/obj/%.o: %.c
 
 unit: $(UNIT_TESTS)
 
-$(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(UNIT_SUPPORT)
+$(UNIT_ARCHIVE): $(filter-out %/main.o,$(PROGRAM_OBJECTS))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(UNIT_ARCHIVE)
 	@mkdir -p $(@D)
 	$(CC) $(if $(SANITIZE),$(SANITIZERS)) -o $@ $^ $(PROGRAM_LIBS)
 
@@ -162,7 +167,7 @@ demo:
 	@MAKE='$(MAKE)' ONESHOT='$(ONESHOT)' test/tools/demo.sh
 
 bench:
-	@test/tools/packages.sh runtime build test
+	@test/tools/packages.sh build runtime bench
 	@MAKE='$(MAKE)' test/bench/run.sh
 
 lint:

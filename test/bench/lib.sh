@@ -17,7 +17,7 @@ finish()
 	started=()
 }
 
-# pinned CORE COMMAND...: runs on one core, where there is more than one
+# pinned CORE COMMAND...: becomes the command, on one core, where there is more than one
 pinned()
 {
 	local core=$1

@@ -73,7 +73,7 @@ watch_fd(int epfd, int fd, uint32_t events, void *data)
 
 /* Fields 4 (ppid) and 14 to 17 (utime, stime, cutime, cstime) of /proc/PID/stat. */
 static bool
-stat_read(int pid, int *ppid, uint64_t *own, uint64_t *children)
+stat_read(int pid, int *ppid, uint64_t own[2], uint64_t *children)
 {
 	char path[64], text[1024];
 	unsigned long utime, stime;
@@ -94,13 +94,14 @@ stat_read(int pid, int *ppid, uint64_t *own, uint64_t *children)
 		sscanf(after + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", ppid,
 			   &utime, &stime, &cutime, &cstime) != 5)
 		return false;
-	*own = utime + stime;
+	own[0] = utime;
+	own[1] = stime;
 	*children = (uint64_t) (cutime + cstime);
 	return true;
 }
 
 static uint64_t
-kib_of(int pid, const char *file, const char *key)
+number_of(int pid, const char *file, const char *key)
 {
 	char path[64], line[256];
 	uint64_t value = 0;
@@ -117,18 +118,40 @@ kib_of(int pid, const char *file, const char *key)
 	return value;
 }
 
+/* Second field of /proc/PID/schedstat, ns: time spent on a run queue. */
+static uint64_t
+run_delay_us(int pid)
+{
+	char path[64];
+	unsigned long long ran, waited = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	f = fopen(path, "r");
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%llu %llu", &ran, &waited) != 2)
+		waited = 0;
+	fclose(f);
+	return waited / 1000;
+}
+
 struct usage
 usage_read(int pid)
 {
 	struct usage u = {0};
-	uint64_t own, children;
+	uint64_t own[2], children;
+	uint64_t tick_us = 1000000 / (uint64_t) sysconf(_SC_CLK_TCK);
 	int ppid;
 
-	if (pid > 0 && stat_read(pid, &ppid, &own, &children))
+	if (pid > 0 && stat_read(pid, &ppid, own, &children))
 	{
-		u.cpu_us = own * 1000000 / (uint64_t) sysconf(_SC_CLK_TCK);
-		u.rss_kib = kib_of(pid, "status", "VmRSS:");
-		u.pss_kib = kib_of(pid, "smaps_rollup", "Pss:");
+		u.user_us = own[0] * tick_us;
+		u.system_us = own[1] * tick_us;
+		u.wait_us = run_delay_us(pid);
+		u.sleeps = number_of(pid, "status", "voluntary_ctxt_switches:");
+		u.rss_kib = number_of(pid, "status", "VmRSS:");
+		u.pss_kib = number_of(pid, "smaps_rollup", "Pss:");
 	}
 	return u;
 }
@@ -136,7 +159,7 @@ usage_read(int pid)
 uint64_t
 usage_database_us(int postmaster)
 {
-	uint64_t ticks = 0, own, children;
+	uint64_t ticks = 0, own[2], children;
 	DIR *proc = postmaster > 0 ? opendir("/proc") : NULL;
 	struct dirent *entry;
 	int ppid;
@@ -148,12 +171,12 @@ usage_database_us(int postmaster)
 		int pid =
 			isdigit((unsigned char) entry->d_name[0]) ? (int) strtol(entry->d_name, NULL, 10) : 0;
 
-		if (pid == 0 || !stat_read(pid, &ppid, &own, &children))
+		if (pid == 0 || !stat_read(pid, &ppid, own, &children))
 			continue;
 		if (pid == postmaster)
-			ticks += own + children;
+			ticks += own[0] + own[1] + children;
 		else if (ppid == postmaster)
-			ticks += own;
+			ticks += own[0] + own[1];
 	}
 	closedir(proc);
 	return ticks * 1000000 / (uint64_t) sysconf(_SC_CLK_TCK);

@@ -89,7 +89,10 @@ void watch_fd(int epfd, int fd, uint32_t events, void *data);
 /* CPU and memory of a process from /proc. */
 struct usage
 {
-	uint64_t cpu_us;
+	uint64_t user_us;
+	uint64_t system_us;
+	uint64_t wait_us; /* the main thread was ready to run, and its core was busy with others */
+	uint64_t sleeps; /* voluntary context switches: how often it had nothing to do */
 	uint64_t rss_kib;
 	uint64_t pss_kib;
 };

@@ -523,6 +523,12 @@ cpu_percent(uint64_t before_us, uint64_t after_us, const struct caller *c)
 	return (double) (after_us - before_us) * 1e5 / (double) (c->close.at - c->open.at);
 }
 
+static uint64_t
+cpu_us(const struct usage *u)
+{
+	return u->user_us + u->system_us;
+}
+
 /* One flat object, numbers only but for the label: easy to read for every tool. */
 static void
 print_report(const struct caller *c)
@@ -530,12 +536,19 @@ print_report(const struct caller *c)
 	printf("{\"who\":\"%s\",\"calls\":%u,\"seconds\":%.3f,\"failed_calls\":%u,\"lost_calls\":%u",
 		   c->o->label, c->o->calls, (double) (c->close.at - c->open.at) / 1e9, c->failed,
 		   c->lost_calls);
-	printf(",\"cpu_percent\":%.2f,\"database_cpu_percent\":%.2f,\"caller_cpu_percent\":%.2f,"
-		   "\"engine_cpu_percent\":%.2f",
-		   cpu_percent(c->open.bridge.cpu_us, c->close.bridge.cpu_us, c),
+	printf(",\"user_percent\":%.2f,\"system_percent\":%.2f,\"cpu_percent\":%.2f,\"sleeps\":%ju",
+		   cpu_percent(c->open.bridge.user_us, c->close.bridge.user_us, c),
+		   cpu_percent(c->open.bridge.system_us, c->close.bridge.system_us, c),
+		   cpu_percent(cpu_us(&c->open.bridge), cpu_us(&c->close.bridge), c),
+		   (uintmax_t) (c->close.bridge.sleeps - c->open.bridge.sleeps));
+	printf(",\"wait_percent\":%.2f,\"caller_wait_percent\":%.2f,\"engine_wait_percent\":%.2f",
+		   cpu_percent(c->open.bridge.wait_us, c->close.bridge.wait_us, c),
+		   cpu_percent(c->open.caller.wait_us, c->close.caller.wait_us, c),
+		   cpu_percent(c->open.engine.wait_us, c->close.engine.wait_us, c));
+	printf(",\"database_cpu_percent\":%.2f,\"caller_cpu_percent\":%.2f,\"engine_cpu_percent\":%.2f",
 		   cpu_percent(c->open.database_us, c->close.database_us, c),
-		   cpu_percent(c->open.caller.cpu_us, c->close.caller.cpu_us, c),
-		   cpu_percent(c->open.engine.cpu_us, c->close.engine.cpu_us, c));
+		   cpu_percent(cpu_us(&c->open.caller), cpu_us(&c->close.caller), c),
+		   cpu_percent(cpu_us(&c->open.engine), cpu_us(&c->close.engine), c));
 	printf(",\"rss_before_kib\":%ju,\"rss_after_kib\":%ju,\"pss_before_kib\":%ju,"
 		   "\"pss_after_kib\":%ju",
 		   (uintmax_t) c->before.rss_kib, (uintmax_t) c->close.bridge.rss_kib,

@@ -4,7 +4,8 @@
  *   relay_faulty LISTEN_PORT ENGINE_PORT [drop=N] [double=N] [swap=N] [spoil=N] [delay=MS]
  *
  * Every Nth audio message of each direction is dropped, sent twice, held back until after its
- * successor of the same call, or has one bit of its audio turned; every one is sent MS later.
+ * successor of the same call, or has one byte amid its audio changed (of base64: one character into
+ * another of the alphabet); every one is sent MS later.
  * Included by relay_epoll.c alone, so that the honest relay carries no trace of it.
  */
 #ifndef BENCH_RELAY_FAULTS_H
@@ -90,7 +91,7 @@ relay_audio(struct side *to, uint8_t *data, size_t len)
 		return;
 	}
 	if (fault_hits(fault.spoil, count))
-		data[len / 2] ^= 1; /* amid the audio, in base64 another character of the alphabet */
+		data[len / 2] = to->engine ? data[len / 2] ^ 1 : data[len / 2] == 'A' ? 'B' : 'A';
 	fault_emit(to, data, len);
 	if (fault_hits(fault.twice, count))
 		fault_emit(to, data, len);

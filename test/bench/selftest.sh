@@ -142,7 +142,7 @@ ok $? "a relay that swaps frames is caught"
 
 run "" "$out/relay_faulty" 0 spoil=1000
 one_in_thousand corrupt && one_in_thousand lost
-ok $? "a relay that turns one bit in every 1000th frame is caught"
+ok $? "a relay that changes one byte in every 1000th frame is caught"
 
 run "" "$out/relay_faulty" 0 drop=1000 delay=3
 both min_us '>=' 3000 && both p50_us '>=' 3000 && one_in_thousand lost

@@ -28,6 +28,7 @@
 #define SENDS_A_TURN 16
 #define SETUP_LIMIT_NS UINT64_C(20000000000) /* for all calls to be heard, after the ramp */
 #define DRAIN_NS UINT64_C(3000000000) /* a frame later than this is lost */
+#define WINDOW_NOTICE_NS UINT64_C(100000000)
 #define SECOND_NS 1e9
 
 enum call_state
@@ -436,41 +437,46 @@ all_arrived(const struct shared *s)
 	return a->received == a->sent && b->received == b->sent;
 }
 
+/* Sets the window's edges well before the first, so that no frame is sent while one end already
+ * knows of the window and the other does not. */
+static void
+window_set(struct caller *c)
+{
+	uint64_t open = clock_ns() + (uint64_t) (c->o->warmup * SECOND_NS) + WINDOW_NOTICE_NS;
+
+	c->shared->window_end = open + (uint64_t) (c->o->seconds * SECOND_NS);
+	c->shared->window_start = open;
+	c->phase_end = open;
+	c->phase = PHASE_WARMUP;
+}
+
 /* The steps of the measurement; each is entered once. */
 static void
 phase_run(struct caller *c)
 {
-	uint64_t now = clock_ns();
-
-	if (c->phase == PHASE_RAMP)
-	{
-		if (!all_heard(c) && now < c->phase_end)
-			return;
-		c->phase = PHASE_WARMUP;
-		c->phase_end = now + (uint64_t) (c->o->warmup * SECOND_NS);
-	}
-	if (c->phase == PHASE_DRAIN && (all_arrived(c->shared) || now >= c->phase_end))
+	if (c->phase == PHASE_RAMP && all_heard(c))
+		window_set(c);
+	if (c->phase == PHASE_DRAIN && all_arrived(c->shared))
 		c->phase = PHASE_END;
-	if (now < c->phase_end)
+	if (clock_ns() < c->phase_end)
 		return;
-	if (c->phase == PHASE_WARMUP)
+	if (c->phase == PHASE_RAMP)
+		window_set(c); /* with the calls there are; the others are reported */
+	else if (c->phase == PHASE_WARMUP)
 	{
-		uint64_t length = (uint64_t) (c->o->seconds * SECOND_NS);
-
 		reading_take(c, &c->open);
-		now = clock_ns();
-		c->shared->window_end = now + length;
-		c->shared->window_start = now;
-		c->phase_end = now + length;
+		c->phase_end = c->shared->window_end;
 		c->phase = PHASE_WINDOW;
 		fputs("window open\n", stderr);
 	}
 	else if (c->phase == PHASE_WINDOW)
 	{
 		reading_take(c, &c->close);
-		c->phase_end = now + DRAIN_NS;
+		c->phase_end = clock_ns() + DRAIN_NS;
 		c->phase = PHASE_DRAIN;
 	}
+	else if (c->phase == PHASE_DRAIN)
+		c->phase = PHASE_END;
 }
 
 static void

@@ -19,13 +19,13 @@ developer_goals = help setup check demo bench lint format unit fuzz program clea
 # SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer into a folder of its own;
 # WERROR=1 makes warnings errors (make check does).
 BUILD = $(if $(SANITIZE),build/asan,build)
-WARNINGS = -Wall -Wextra -Wvla -Wmissing-prototypes -Wshadow -Wformat=2 -Wformat-security \
+WARNINGS = -Wall -Wextra -Wvla -Wmissing-prototypes -Wshadow -Wformat-security \
 	$(if $(WERROR),-Werror)
 SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-PROGRAM_LIBRARIES = libwebsockets libuv libcurl json-c libpq speexdsp libcrypto
+PROGRAM_LIBRARIES = libwebsockets libuv libcurl json-c libpq speexdsp libssl libcrypto
 PROGRAM_CFLAGS = -std=gnu11 -g -O2 $(if $(SANITIZE),$(SANITIZERS)) $(WARNINGS) -Isrc -D_GNU_SOURCE \
 	$(shell pkg-config --cflags $(PROGRAM_LIBRARIES) 2>/dev/null)
-PROGRAM_LIBS = -lwebsockets -luv -lcurl -ljson-c -lpq -lspeexdsp -lcrypto -lm
+PROGRAM_LIBS = -lwebsockets -luv -lcurl -ljson-c -lpq -lspeexdsp -lssl -lcrypto -lm
 LIBRARY_LIBS = -lcrypto -ljson-c -lspeexdsp
 
 part_sources = $(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,$(1)))))

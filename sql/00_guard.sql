@@ -1,0 +1,1 @@
+\echo Use "CREATE EXTENSION voiceagent" to load this file. \quit

@@ -1,0 +1,133 @@
+-- Helpers that the other files build on: versions, errors, tenants, settings, events.
+
+CREATE FUNCTION @extschema@.va_version() RETURNS text
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_version';
+CREATE FUNCTION @extschema@.va_twiml(verbs jsonb) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_twiml';
+
+-- The tenant whose rows this session may see. A standard SQL body: it is resolved now, needs no
+-- search_path and can be inlined into the row-level policies that call it.
+CREATE FUNCTION @extschema@.va_current_tenant() RETURNS uuid
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN NULLIF(pg_catalog.current_setting('voiceagent.tenant_id', true), '')::uuid;
+
+-- Refuses a tenant's application that names another tenant. For SECURITY DEFINER functions: it looks
+-- at the role that the session has taken, not at the definer.
+CREATE FUNCTION @extschema@.va_assert_tenant(p_tenant uuid) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_role text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+BEGIN
+	IF NOT pg_has_role(v_role, 'voiceagent_admin', 'USAGE')
+	   AND p_tenant IS DISTINCT FROM @extschema@.va_current_tenant() THEN
+		RAISE EXCEPTION 'tenant % is not the tenant of this session', p_tenant
+			USING ERRCODE = 'insufficient_privilege',
+				  HINT = 'Set voiceagent.tenant_id to the tenant, or become a member of voiceagent_admin.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM @extschema@.tenants t WHERE t.id = p_tenant) THEN
+		RAISE EXCEPTION 'unknown tenant %', coalesce(p_tenant::text, 'NULL')
+			USING ERRCODE = 'VA001', HINT = 'The table tenants lists them.';
+	END IF;
+END
+$$;
+
+-- A setting: the tenant's own, else the platform's, else NULL.
+CREATE FUNCTION @extschema@.va_setting(p_settings jsonb, p_name text) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(nullif(p_settings -> p_name, 'null'),
+					(SELECT s.value FROM @extschema@.settings s WHERE s.name = p_name))
+$$;
+
+CREATE FUNCTION @extschema@.va_setting_text(p_settings jsonb, p_name text, p_default text) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(CASE WHEN jsonb_typeof(v) IN ('string', 'number', 'boolean') THEN v #>> '{}' END,
+					p_default)
+	FROM @extschema@.va_setting(p_settings, p_name) v
+$$;
+
+CREATE FUNCTION @extschema@.va_setting_integer(p_settings jsonb, p_name text, p_default integer)
+	RETURNS integer
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(CASE WHEN jsonb_typeof(v) = 'number'
+						 THEN greatest(least((v #>> '{}')::numeric, 2147483647), 0)::integer END,
+					p_default)
+	FROM @extschema@.va_setting(p_settings, p_name) v
+$$;
+
+-- The Twilio account that speaks for a tenant.
+CREATE FUNCTION @extschema@.va_tenant_account(p_tenant uuid) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT @extschema@.va_setting_text(t.settings, 'twilio_account_sid', NULL)
+	FROM @extschema@.tenants t WHERE t.id = p_tenant
+$$;
+
+-- A non-negative whole number of a webhook's parameter, or NULL: what comes from outside never
+-- raises a cast error.
+CREATE FUNCTION @extschema@.va_digits(text) RETURNS integer
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN CASE WHEN $1 ~ '^[0-9]{1,9}$' THEN $1::integer END;
+
+-- A number of a JSON object, or NULL.
+CREATE FUNCTION @extschema@.va_number(p_object jsonb, p_name text) RETURNS double precision
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	RETURN CASE WHEN jsonb_typeof(p_object -> p_name) = 'number'
+				 AND abs((p_object ->> p_name)::numeric) < 1e15
+				THEN (p_object ->> p_name)::double precision END;
+
+-- Records a domain event and announces it on the channel voiceagent_events. A notification holds at
+-- most 8000 bytes: one too long goes out without its data, which are in analytics_events.
+CREATE FUNCTION @extschema@.va_emit(p_tenant uuid, p_type text, p_call uuid, p_lead uuid,
+									p_data jsonb DEFAULT '{}') RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_id uuid;
+	v_event jsonb;
+BEGIN
+	INSERT INTO @extschema@.analytics_events (tenant_id, lead_id, call_id, event_type, event_data)
+	VALUES (p_tenant, p_lead, p_call, left(p_type, 50), coalesce(p_data, '{}'))
+	RETURNING id INTO v_id;
+	v_event := jsonb_build_object('event', p_type, 'id', v_id, 'tenant_id', p_tenant,
+								  'call_id', p_call, 'lead_id', p_lead);
+	IF octet_length((v_event || jsonb_build_object('data', p_data))::text) < 7900 THEN
+		v_event := v_event || jsonb_build_object('data', coalesce(p_data, '{}'));
+	END IF;
+	PERFORM pg_notify('voiceagent_events', v_event::text);
+END
+$$;
+
+-- Counts something that happened in the database on behalf of a gateway.
+CREATE FUNCTION @extschema@.va_count(p_gateway text, p_name text) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	INSERT INTO @extschema@.gateway_counters AS c (gateway, name, value)
+	VALUES (coalesce(left(p_gateway, 100), ''), p_name, 1)
+	ON CONFLICT (gateway, name) DO UPDATE SET value = c.value + 1
+$$;
+
+-- Where the outside world reaches us, without a slash at the end. voiceagent.public_url, else the
+-- gateway's own address, which serves a machine that tries things out.
+CREATE FUNCTION @extschema@.va_local_address() RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN a IN ('', '*', '0.0.0.0', '::') THEN 'localhost'
+				WHEN a LIKE '%:%' THEN '[' || a || ']'
+				ELSE a END
+	FROM (SELECT btrim(split_part(coalesce(current_setting('voiceagent.listen_addresses', true), ''),
+								  ',', 1)) AS a) AS first_address
+$$;
+
+CREATE FUNCTION @extschema@.va_public_url() RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(nullif(rtrim(current_setting('voiceagent.public_url', true), '/'), ''),
+					'http://' || @extschema@.va_local_address() || ':' ||
+					coalesce(nullif(current_setting('voiceagent.http_port', true), ''), '8000'))
+$$;
+
+-- The WebSocket of the media streams: beside the webhooks when there is a public URL, else on the
+-- port of its own.
+CREATE FUNCTION @extschema@.va_media_url() RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN coalesce(current_setting('voiceagent.public_url', true), '') <> ''
+				THEN regexp_replace(@extschema@.va_public_url(), '^http', 'ws')
+				ELSE 'ws://' || @extschema@.va_local_address() || ':' ||
+					 coalesce(nullif(current_setting('voiceagent.media_port', true), ''), '8080')
+		   END || '/media-stream'
+$$;

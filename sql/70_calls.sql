@@ -1,0 +1,449 @@
+-- A call's session, its tokens, its events and its end.
+
+-- One-time stream tokens: 128 random bits, of which the table keeps the SHA-256.
+CREATE FUNCTION @extschema@.va_token_create(p_call uuid, p_tenant uuid) RETURNS text
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	-- Two UUIDs carry 244 bits of the server's strong randomness.
+	v_token text := substr(encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex'), 1, 32);
+BEGIN
+	INSERT INTO @extschema@.call_tokens (token_hash, call_id, tenant_id)
+	VALUES (sha256(v_token::bytea), p_call, p_tenant);
+	RETURN v_token;
+END
+$$;
+
+-- What the model should know beyond the tenant's prompt: who, when, and with whom it talks.
+CREATE FUNCTION @extschema@.va_session_prompt(p_call @extschema@.calls, p_tenant @extschema@.tenants,
+											  p_config @extschema@.tenant_voice_configs) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_lead @extschema@.leads;
+	v_prompt text := coalesce(p_config.system_prompt,
+		@extschema@.va_default_prompt(p_tenant.name, p_tenant.industry, 'the assistant'));
+BEGIN
+	IF @extschema@.va_filled(p_config.industry_knowledge_base) IS NOT NULL THEN
+		v_prompt := v_prompt || E'\n\nWhat you know:\n' || p_config.industry_knowledge_base;
+	END IF;
+	v_prompt := v_prompt || format(E'\n\nIt is %s (%s). The other side''s number is %s.',
+		to_char(now() AT TIME ZONE coalesce(p_tenant.timezone, 'UTC'), 'FMDay, DD FMMonth YYYY, HH24:MI'),
+		coalesce(p_tenant.timezone, 'UTC'),
+		coalesce(CASE p_call.direction WHEN 'outbound' THEN p_call.to_number ELSE p_call.from_number END, 'not known'));
+	SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = p_call.lead_id;
+	IF FOUND AND concat(v_lead.first_name, v_lead.last_name) <> '' THEN
+		v_prompt := v_prompt || format(' You have talked before: the name is %s.',
+									   btrim(concat_ws(' ', v_lead.first_name, v_lead.last_name)));
+	END IF;
+	RETURN v_prompt;
+END
+$$;
+
+-- The engine's part of a session: where, with which key, which model and voice.
+CREATE FUNCTION @extschema@.va_session_engine(p_tenant @extschema@.tenants) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_name text := @extschema@.va_setting_text(p_tenant.settings, 'voice_engine', 'ultravox');
+	v_engine jsonb := coalesce(@extschema@.va_setting('{}', 'engine'), '{}')
+					  || coalesce(nullif(p_tenant.settings -> 'engine', 'null'), '{}');
+BEGIN
+	RETURN jsonb_build_object(
+		'engine', v_name,
+		'base_url', coalesce(@extschema@.va_filled(v_engine ->> 'base_url'),
+							 current_setting('voiceagent.' || v_name || '_base_url', true),
+							 CASE v_name WHEN 'ultravox' THEN 'https://api.ultravox.ai' END, ''),
+		'api_key', coalesce(@extschema@.va_secret_read(p_tenant.id, v_name || '_api_key'), ''),
+		'model', coalesce(v_engine ->> 'model', ''),
+		'temperature', coalesce(@extschema@.va_number(v_engine, 'temperature'), 0.3),
+		'engine_settings', CASE WHEN jsonb_typeof(v_engine -> 'settings') = 'object'
+								THEN v_engine -> 'settings' ELSE '{}' END);
+END
+$$;
+
+-- How long the call may still last, in seconds.
+CREATE FUNCTION @extschema@.va_call_remaining(p_call @extschema@.calls, p_settings jsonb) RETURNS integer
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT @extschema@.va_setting_integer(p_settings, 'max_call_seconds', 1800)
+		   - extract(epoch FROM now() - coalesce(p_call.started_at, now()))::integer
+$$;
+
+-- The whole session, as the gateway takes it. A resumed one carries what was said so far (the last 200
+-- turns) and greets with the tenant's resume_message. The number's own language and voice win over the
+-- configuration's; 'en-US' on the number is the column's default and wins over nothing.
+CREATE FUNCTION @extschema@.va_session(p_call @extschema@.calls, p_token text) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_tenant @extschema@.tenants;
+	v_config @extschema@.tenant_voice_configs;
+	v_number @extschema@.phone_numbers;
+	v_history jsonb;
+	v_resumed boolean;
+BEGIN
+	SELECT * INTO v_tenant FROM @extschema@.tenants t WHERE t.id = p_call.tenant_id;
+	SELECT * INTO v_number FROM @extschema@.phone_numbers n WHERE n.id = p_call.phone_number_id;
+	SELECT * INTO v_config FROM @extschema@.tenant_voice_configs v WHERE v.tenant_id = v_tenant.id
+	ORDER BY (v.id::text = v_number.voice_config ->> 'voice_config_id') IS TRUE DESC, v.created_at DESC, v.id LIMIT 1;
+	SELECT coalesce(jsonb_agg(jsonb_build_object('role', e ->> 'role', 'text', e ->> 'text') ORDER BY n), '[]')
+	INTO v_history
+	FROM jsonb_array_elements(p_call.transcript) WITH ORDINALITY AS x (e, n)
+	WHERE n > jsonb_array_length(p_call.transcript) - 200;
+	v_resumed := v_history <> '[]' OR p_call.resume_count > 0;
+
+	RETURN @extschema@.va_session_engine(v_tenant) || jsonb_build_object(
+		'call_id', p_call.id, 'tenant_id', v_tenant.id, 'token', coalesce(p_token, ''),
+		'voice', coalesce(v_number.voice_config ->> 'voice_id', v_config.voice_id, ''),
+		'language', coalesce(v_number.voice_config ->> 'language', nullif(v_number.language, 'en-US'),
+							 v_config.language, 'en-US'),
+		'system_prompt', @extschema@.va_session_prompt(p_call, v_tenant, v_config),
+		'greeting', CASE WHEN v_resumed THEN @extschema@.va_setting_text(v_tenant.settings, 'resume_message',
+							'I''m sorry, we were cut off for a moment. Please go on.')
+						 ELSE coalesce(v_number.voice_config ->> 'greeting', v_config.greeting_script, '') END,
+		'tools', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', t.name, 'description', t.description,
+					'parameters', t.parameters, 'timeout_ms', t.timeout_ms)), '[]')
+				  FROM @extschema@.va_tenant_tools(v_tenant.id) t),
+		'history', v_history, 'resumed', v_resumed,
+		'max_duration_s', greatest(@extschema@.va_call_remaining(p_call, v_tenant.settings), 10),
+		'inactivity_s', @extschema@.va_setting_integer(v_tenant.settings, 'inactivity_seconds', 30),
+		'inactivity_message', @extschema@.va_setting_text(v_tenant.settings, 'inactivity_message', 'Are you still there?'),
+		'apology', @extschema@.va_apology(v_tenant.settings),
+		'prepare_timeout_ms', @extschema@.va_setting_integer(v_tenant.settings, 'prepare_timeout_ms', 5000));
+END
+$$;
+
+CREATE FUNCTION @extschema@.va_apology(p_settings jsonb) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT @extschema@.va_setting_text(p_settings, 'apology',
+		'I''m sorry, our assistant cannot talk right now.')
+$$;
+
+-- ---- status -------------------------------------------------------------------------------------
+
+-- A call's status only moves forward.
+CREATE FUNCTION @extschema@.va_call_rank(p_status text) RETURNS integer
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE p_status WHEN 'queued' THEN 1 WHEN 'initiated' THEN 2 WHEN 'ringing' THEN 3
+		WHEN 'in-progress' THEN 4 WHEN 'completed' THEN 5 WHEN 'busy' THEN 5 WHEN 'failed' THEN 5
+		WHEN 'no-answer' THEN 5 WHEN 'canceled' THEN 5 ELSE 0 END;
+
+CREATE FUNCTION @extschema@.va_call_over(p_call @extschema@.calls) RETURNS boolean
+	LANGUAGE sql IMMUTABLE
+	RETURN @extschema@.va_call_rank(p_call.status) = 5;
+
+-- What was being said when a stream ended without finishing it becomes an interrupted turn. p_source: of
+-- one stream only. Should the real turn arrive after all, it takes the place of this one.
+CREATE FUNCTION @extschema@.va_call_promote(p_call uuid, p_source text DEFAULT NULL) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_role text;
+	v_partial jsonb;
+BEGIN
+	FOR v_role, v_partial IN
+		SELECT p.key, p.value
+		FROM @extschema@.conversation_sessions s, jsonb_each(s.state -> 'partial') p
+		WHERE s.call_id = p_call AND s.channel = 'voice' AND btrim(p.value ->> 'text') <> ''
+		  AND (p_source IS NULL OR p.value ->> 'source' = p_source)
+		ORDER BY p.value -> 'at', p.key
+	LOOP
+		UPDATE @extschema@.calls c SET
+			conversation_turns = coalesce(c.conversation_turns, 0) + 1,
+			transcript = coalesce(c.transcript, '[]') || jsonb_build_array(jsonb_build_object(
+				'role', v_role, 'text', v_partial -> 'text', 'interrupted', true, 'medium', 'voice',
+				'at', v_partial -> 'at', 'stream', v_partial -> 'source', 'partial', true))
+		WHERE c.id = p_call;
+		UPDATE @extschema@.conversation_sessions s
+		SET state = jsonb_set(s.state, ARRAY['partial', v_role], (v_partial - 'text') || '{"promoted": true}')
+		WHERE s.call_id = p_call AND s.channel = 'voice';
+	END LOOP;
+END
+$$;
+
+-- Applies a status to a call whose row the caller has locked; later news about a call that is over only
+-- fills gaps. p_seq: Twilio's SequenceNumber. True when the status changed.
+CREATE FUNCTION @extschema@.va_call_set_status(p_call_id uuid, p_status text, p_seq integer DEFAULT NULL,
+											   p_duration integer DEFAULT NULL) RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_call @extschema@.calls;
+	v_rank integer := @extschema@.va_call_rank(p_status);
+	v_old integer;
+	v_forward boolean;
+BEGIN
+	SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = p_call_id FOR NO KEY UPDATE;
+	v_old := @extschema@.va_call_rank(v_call.status);
+	v_forward := v_rank > v_old OR (v_rank = v_old AND p_status <> v_call.status AND p_seq > coalesce(v_call.status_sequence, -1));
+	IF NOT v_forward AND (v_rank < 5 OR p_status <> v_call.status) THEN
+		RETURN false;
+	END IF;
+	UPDATE @extschema@.calls c SET
+		status = p_status,
+		status_sequence = greatest(p_seq, c.status_sequence),
+		started_at = coalesce(c.started_at, CASE WHEN p_status = 'in-progress' THEN now() END),
+		ended_at = CASE WHEN v_rank = 5 THEN coalesce(c.ended_at, now()) ELSE c.ended_at END,
+		duration_seconds = CASE WHEN v_rank = 5 THEN coalesce(p_duration, c.duration_seconds,
+			greatest(extract(epoch FROM now() - c.started_at), 0)::integer) ELSE c.duration_seconds END
+	WHERE c.id = p_call_id AND (v_forward OR p_duration IS DISTINCT FROM c.duration_seconds);
+	IF v_rank = 5 AND v_old < 5 THEN
+		PERFORM @extschema@.va_call_promote(p_call_id);
+		UPDATE @extschema@.conversation_sessions s SET ended_at = coalesce(s.ended_at, now())
+		WHERE s.call_id = p_call_id AND s.channel = 'voice';
+		DELETE FROM @extschema@.call_tokens t WHERE t.call_id = p_call_id AND t.used_at IS NULL;
+		PERFORM @extschema@.va_emit(v_call.tenant_id, 'call_ended', p_call_id, v_call.lead_id,
+			jsonb_build_object('status', p_status, 'direction', v_call.direction));
+	END IF;
+	RETURN v_forward;
+END
+$$;
+
+-- ---- streams ------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.va_call_stream_start(p_account_sid text, p_call_sid text, p_stream_sid text,
+	p_token text, p_gateway text) RETURNS TABLE (accepted boolean, reason text, session jsonb)
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_token @extschema@.call_tokens;
+	v_call @extschema@.calls;
+BEGIN
+	accepted := false;
+	-- The call first, then the token: the same order as everywhere, so that nobody waits in a circle.
+	SELECT c.* INTO v_call FROM @extschema@.calls c JOIN @extschema@.call_tokens t ON t.call_id = c.id
+	WHERE t.token_hash = sha256(convert_to(coalesce(p_token, ''), 'UTF8')) FOR NO KEY UPDATE OF c;
+	SELECT * INTO v_token FROM @extschema@.call_tokens t
+	WHERE t.token_hash = sha256(convert_to(coalesce(p_token, ''), 'UTF8')) FOR UPDATE;
+	reason := CASE
+		WHEN v_token.token_hash IS NULL THEN 'unknown token'
+		WHEN v_call.twilio_call_sid IS DISTINCT FROM p_call_sid THEN 'token of another call'
+		WHEN @extschema@.va_tenant_account(v_call.tenant_id) IS DISTINCT FROM p_account_sid THEN 'another account'
+		WHEN p_stream_sid IS NULL OR v_token.stream_sid <> p_stream_sid THEN 'token used already'
+		WHEN v_token.used_at IS NULL AND v_token.expires_at <= now() THEN 'token expired'
+		WHEN @extschema@.va_call_over(v_call) THEN 'call is over' END;
+	IF reason IS NOT NULL THEN -- the gateway counts it
+		RETURN NEXT;
+		RETURN;
+	END IF;
+	UPDATE @extschema@.call_tokens t SET used_at = coalesce(t.used_at, now()), stream_sid = p_stream_sid
+	WHERE t.token_hash = v_token.token_hash;
+	DELETE FROM @extschema@.call_tokens t WHERE t.call_id = v_call.id AND t.used_at IS NULL;
+	INSERT INTO @extschema@.call_metrics (call_id, stream_sid, tenant_id, gateway, stream_started_at)
+	VALUES (v_call.id, p_stream_sid, v_call.tenant_id, p_gateway, now())
+	ON CONFLICT (call_id, stream_sid) DO UPDATE SET gateway = excluded.gateway,
+		stream_started_at = coalesce(@extschema@.call_metrics.stream_started_at, now());
+	accepted := true;
+	session := @extschema@.va_session(v_call, p_token);
+	RETURN NEXT;
+END
+$$;
+
+-- May this call go on? Counts the resumption. Called with the row locked.
+CREATE FUNCTION @extschema@.va_call_resume(p_call_id uuid, p_why text) RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_call @extschema@.calls;
+	v_settings jsonb;
+BEGIN
+	SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = p_call_id;
+	SELECT t.settings INTO v_settings FROM @extschema@.tenants t WHERE t.id = v_call.tenant_id AND t.status = 'active';
+	IF NOT FOUND OR @extschema@.va_call_over(v_call) OR v_call.end_requested_at IS NOT NULL
+	   OR v_call.resume_count >= 5 OR @extschema@.va_call_remaining(v_call, v_settings) <= 0 THEN
+		RETURN false;
+	END IF;
+	PERFORM @extschema@.va_call_promote(p_call_id);
+	UPDATE @extschema@.calls c SET resume_count = c.resume_count + 1, last_resumed_at = now()
+	WHERE c.id = p_call_id;
+	PERFORM @extschema@.va_emit(v_call.tenant_id, 'call_resumed', p_call_id, v_call.lead_id,
+		jsonb_build_object('why', p_why, 'count', v_call.resume_count + 1));
+	RETURN true;
+END
+$$;
+
+-- A fresh session for a call whose engine was lost while the stream goes on. The same request within two
+-- seconds is the same request sent again.
+CREATE FUNCTION @extschema@.va_call_session(p_call_id uuid, p_gateway text) RETURNS jsonb
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_call @extschema@.calls;
+BEGIN
+	SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = p_call_id FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'unknown call %', p_call_id USING ERRCODE = 'VA004';
+	END IF;
+	IF (v_call.last_resumed_at > now() - interval '2 seconds' AND NOT @extschema@.va_call_over(v_call)) IS NOT TRUE
+	   AND NOT @extschema@.va_call_resume(p_call_id, 'engine_lost') THEN
+		RETURN NULL;
+	END IF;
+	SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = p_call_id;
+	RETURN @extschema@.va_session(v_call, NULL);
+END
+$$;
+
+-- ---- events -------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.va_event_role(p_data jsonb) RETURNS text
+	LANGUAGE sql IMMUTABLE
+	RETURN CASE WHEN p_data ->> 'role' IN ('user', 'agent') THEN p_data ->> 'role' END;
+
+-- The turn under way: only the newest piece is kept, and none that an already finished turn has overtaken.
+CREATE FUNCTION @extschema@.va_event_partial(p_call uuid, p_source text, p_seq bigint, p_at jsonb, p_data jsonb)
+	RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_role text := @extschema@.va_event_role(p_data);
+BEGIN
+	UPDATE @extschema@.conversation_sessions s
+	SET state = coalesce(s.state, '{}') || jsonb_build_object('partial', coalesce(s.state -> 'partial', '{}')
+		|| jsonb_build_object(v_role, jsonb_build_object('text', p_data ->> 'text', 'source', p_source,
+														 'seq', p_seq, 'at', p_at)))
+	WHERE s.call_id = p_call AND s.channel = 'voice' AND v_role IS NOT NULL
+	  AND NOT coalesce(s.state #>> ARRAY['partial', v_role, 'source'] = p_source
+					   AND (s.state #>> ARRAY['partial', v_role, 'seq'])::bigint >= p_seq, false);
+END
+$$;
+
+CREATE FUNCTION @extschema@.va_event_turn(p_call uuid, p_source text, p_seq bigint, p_at jsonb, p_data jsonb)
+	RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_role text := @extschema@.va_event_role(p_data);
+	v_under_way jsonb;
+	v_turn jsonb;
+	v_place integer;
+BEGIN
+	IF v_role IS NULL OR p_data ->> 'text' IS NULL THEN
+		RETURN;
+	END IF;
+	v_turn := jsonb_build_object('role', v_role, 'text', p_data ->> 'text',
+		'interrupted', coalesce(p_data -> 'interrupted', 'false'), 'medium', coalesce(p_data -> 'medium', '"voice"'),
+		'start_ms', p_data -> 'start_ms', 'end_ms', p_data -> 'end_ms', 'at', p_at, 'stream', p_source);
+	SELECT s.state #> ARRAY['partial', v_role] INTO v_under_way
+	FROM @extschema@.conversation_sessions s WHERE s.call_id = p_call AND s.channel = 'voice';
+	IF v_under_way ->> 'promoted' = 'true' AND v_under_way ->> 'source' = p_source THEN
+		SELECT n - 1 INTO v_place
+		FROM @extschema@.calls c, jsonb_array_elements(c.transcript) WITH ORDINALITY AS x (e, n)
+		WHERE c.id = p_call AND e ->> 'partial' = 'true' AND e ->> 'role' = v_role AND e ->> 'stream' = p_source
+		ORDER BY n DESC LIMIT 1;
+	END IF;
+	UPDATE @extschema@.calls c SET
+		conversation_turns = coalesce(c.conversation_turns, 0) + CASE WHEN v_place IS NULL THEN 1 ELSE 0 END,
+		transcript = CASE WHEN v_place IS NULL THEN coalesce(c.transcript, '[]') || jsonb_build_array(v_turn)
+						  ELSE jsonb_set(c.transcript, ARRAY[v_place::text], v_turn) END
+	WHERE c.id = p_call;
+	-- What remains of the turn under way: up to where it is settled. Pressed keys end no sentence.
+	IF p_data ->> 'medium' IS DISTINCT FROM 'dtmf' THEN
+		UPDATE @extschema@.conversation_sessions s
+		SET state = coalesce(s.state, '{}') || jsonb_build_object('partial', coalesce(s.state -> 'partial', '{}')
+			|| jsonb_build_object(v_role, jsonb_build_object('source', p_source, 'seq', p_seq)))
+		WHERE s.call_id = p_call AND s.channel = 'voice';
+	END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.va_event_state(p_call uuid, p_tenant uuid, p_source text, p_at timestamptz, p_data jsonb)
+	RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_state text := p_data ->> 'state';
+	v_reason text := left(p_data ->> 'reason', 50);
+BEGIN
+	UPDATE @extschema@.call_metrics m SET
+		stream_started_at = CASE WHEN v_state = 'stream_started' THEN coalesce(m.stream_started_at, p_at) ELSE m.stream_started_at END,
+		engine_ready_at = CASE WHEN v_state = 'engine_ready' THEN coalesce(m.engine_ready_at, p_at) ELSE m.engine_ready_at END,
+		first_audio_at = CASE WHEN v_state = 'first_audio' THEN coalesce(m.first_audio_at, p_at) ELSE m.first_audio_at END,
+		ended_at = CASE WHEN v_state = 'ended' THEN p_at ELSE m.ended_at END,
+		end_reason = CASE WHEN v_state = 'ended' THEN v_reason ELSE m.end_reason END
+	WHERE m.call_id = p_call AND m.stream_sid = p_source;
+	IF v_state IN ('engine_lost', 'engine_resumed') THEN
+		PERFORM @extschema@.va_emit(p_tenant, v_state, p_call, NULL, p_data);
+	ELSIF v_state = 'ended' THEN
+		PERFORM @extschema@.va_call_promote(p_call, p_source);
+		UPDATE @extschema@.calls c SET end_reason = v_reason WHERE c.id = p_call;
+		-- The caller is gone. Twilio's status callback says so too, if the number has one.
+		IF v_reason = 'caller_hangup' THEN
+			PERFORM @extschema@.va_call_set_status(p_call, 'completed');
+		END IF;
+	END IF;
+END
+$$;
+
+-- Counters and latencies: each report replaces the one before.
+CREATE FUNCTION @extschema@.va_event_metrics(p_call uuid, p_source text, p_data jsonb) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	UPDATE @extschema@.call_metrics m SET
+		answer_ms = coalesce(@extschema@.va_number(p_data, 'answer_ms'), m.answer_ms),
+		stream_start_ms = coalesce(@extschema@.va_number(p_data, 'stream_start_ms'), m.stream_start_ms),
+		engine_prepare_ms = coalesce(@extschema@.va_number(p_data, 'engine_prepare_ms'), m.engine_prepare_ms),
+		engine_ready_ms = coalesce(@extschema@.va_number(p_data, 'engine_ready_ms'), m.engine_ready_ms),
+		first_audio_ms = coalesce(@extschema@.va_number(p_data, 'first_audio_ms'), m.first_audio_ms),
+		engine_latency_avg_ms = coalesce(@extschema@.va_number(p_data, 'engine_latency_avg_ms'), m.engine_latency_avg_ms),
+		engine_latency_max_ms = coalesce(@extschema@.va_number(p_data, 'engine_latency_max_ms'), m.engine_latency_max_ms),
+		clear_us_max = coalesce(@extschema@.va_number(p_data, 'clear_us_max'), m.clear_us_max),
+		frames_in = coalesce(@extschema@.va_number(p_data, 'frames_in')::bigint, m.frames_in),
+		frames_out = coalesce(@extschema@.va_number(p_data, 'frames_out')::bigint, m.frames_out),
+		frames_dropped_in = coalesce(@extschema@.va_number(p_data, 'frames_dropped_in')::bigint, m.frames_dropped_in),
+		frames_dropped_out = coalesce(@extschema@.va_number(p_data, 'frames_dropped_out')::bigint, m.frames_dropped_out),
+		bytes_in = coalesce(@extschema@.va_number(p_data, 'bytes_in')::bigint, m.bytes_in),
+		bytes_out = coalesce(@extschema@.va_number(p_data, 'bytes_out')::bigint, m.bytes_out),
+		interruptions = coalesce(@extschema@.va_number(p_data, 'interruptions')::bigint, m.interruptions),
+		clears = coalesce(@extschema@.va_number(p_data, 'clears')::bigint, m.clears),
+		marks = coalesce(@extschema@.va_number(p_data, 'marks')::bigint, m.marks),
+		tool_calls = coalesce(@extschema@.va_number(p_data, 'tool_calls')::bigint, m.tool_calls),
+		dtmf = coalesce(@extschema@.va_number(p_data, 'dtmf')::bigint, m.dtmf),
+		extra = m.extra || (p_data - ARRAY['answer_ms', 'stream_start_ms', 'engine_prepare_ms', 'engine_ready_ms',
+			'first_audio_ms', 'engine_latency_avg_ms', 'engine_latency_max_ms', 'clear_us_max', 'frames_in',
+			'frames_out', 'frames_dropped_in', 'frames_dropped_out', 'bytes_in', 'bytes_out', 'interruptions',
+			'clears', 'marks', 'tool_calls', 'dtmf'])
+	WHERE m.call_id = p_call AND m.stream_sid = p_source
+$$;
+
+-- One event. What is new is stored and applied; what is known is passed over. Partial turns leave no row.
+CREATE FUNCTION @extschema@.va_event_apply(p_call uuid, p_tenant uuid, p_source text, p_event jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_seq bigint := @extschema@.va_number(p_event, 'seq')::bigint;
+	v_kind text := p_event ->> 'kind';
+	v_at timestamptz := coalesce(to_timestamp(@extschema@.va_number(p_event, 'at') / 1000.0), now());
+	v_data jsonb := CASE WHEN jsonb_typeof(p_event -> 'data') = 'object' THEN p_event -> 'data' ELSE '{}' END;
+BEGIN
+	IF v_seq IS NULL OR v_seq < 1 OR v_kind IS NULL THEN
+		RAISE EXCEPTION 'an event needs a positive "seq" and a "kind"' USING ERRCODE = 'VA005';
+	END IF;
+	IF v_kind = 'partial' THEN
+		PERFORM @extschema@.va_event_partial(p_call, p_source, v_seq, p_event -> 'at', v_data);
+		RETURN;
+	END IF;
+	INSERT INTO @extschema@.call_events (call_id, source, seq, tenant_id, at, kind, data)
+	VALUES (p_call, p_source, v_seq, p_tenant, v_at, left(v_kind, 50), v_data)
+	ON CONFLICT DO NOTHING;
+	IF NOT FOUND THEN
+		RETURN;
+	END IF;
+	CASE v_kind
+		WHEN 'turn' THEN PERFORM @extschema@.va_event_turn(p_call, p_source, v_seq, p_event -> 'at', v_data);
+		WHEN 'state' THEN PERFORM @extschema@.va_event_state(p_call, p_tenant, p_source, v_at, v_data);
+		WHEN 'metrics' THEN PERFORM @extschema@.va_event_metrics(p_call, p_source, v_data);
+		ELSE NULL; -- a note, or a kind of a newer gateway: the row is all there is to it
+	END CASE;
+END
+$$;
+
+CREATE FUNCTION @extschema@.va_call_events(p_call_id uuid, p_source text, p_events jsonb) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_tenant uuid;
+	v_event jsonb;
+BEGIN
+	IF coalesce(p_source, '') = '' OR jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
+		RAISE EXCEPTION 'events need a source and an array' USING ERRCODE = 'VA005';
+	END IF;
+	SELECT c.tenant_id INTO v_tenant FROM @extschema@.calls c WHERE c.id = p_call_id FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'unknown call %', p_call_id USING ERRCODE = 'VA004';
+	END IF;
+	INSERT INTO @extschema@.call_metrics (call_id, stream_sid, tenant_id) VALUES (p_call_id, p_source, v_tenant)
+	ON CONFLICT DO NOTHING;
+	FOR v_event IN SELECT e FROM jsonb_array_elements(p_events) WITH ORDINALITY AS x (e, n)
+				   ORDER BY @extschema@.va_number(e, 'seq'), n
+	LOOP
+		PERFORM @extschema@.va_event_apply(p_call_id, v_tenant, p_source, v_event);
+	END LOOP;
+	UPDATE @extschema@.conversation_sessions s SET last_activity_at = now()
+	WHERE s.call_id = p_call_id AND s.channel = 'voice';
+END
+$$;

@@ -1,0 +1,128 @@
+-- Who may do what. Last, because it goes over everything that the files before have made.
+
+-- Nothing is for everybody unless it is said below.
+DO $$
+DECLARE
+	v_object regprocedure;
+BEGIN
+	FOR v_object IN
+		SELECT p.oid FROM pg_catalog.pg_depend d
+		JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::regclass
+		JOIN pg_catalog.pg_proc p ON p.oid = d.objid AND d.classid = 'pg_catalog.pg_proc'::regclass
+		WHERE e.extname = 'voiceagent' AND d.deptype = 'e'
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_object);
+	END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA @extschema@ TO voiceagent_admin, voiceagent_agent, voiceagent_bi,
+	voiceagent_gateway, voiceagent_dispatcher;
+
+-- Harmless, and needed by policies, constraints and triggers in whosever name they run.
+GRANT EXECUTE ON FUNCTION @extschema@.va_version(), @extschema@.va_current_tenant(),
+	@extschema@.va_phone_normalize(text), @extschema@.va_phone_try(text),
+	@extschema@.va_check_settings(jsonb) TO PUBLIC;
+
+-- Functions for users.
+GRANT EXECUTE ON FUNCTION @extschema@.va_lead_capture(uuid, jsonb, text),
+	@extschema@.va_business_open(uuid, timestamptz), @extschema@.va_next_opening(uuid, timestamptz),
+	@extschema@.va_openings(uuid, date)
+	TO voiceagent_admin, voiceagent_agent;
+GRANT EXECUTE ON FUNCTION @extschema@.va_secret_set(uuid, text, text), @extschema@.va_secret_clear(uuid, text),
+	@extschema@.va_tenant_create(text, text, text, text, text, text, text, text, text, text, text, jsonb, text),
+	@extschema@.va_slug(text), @extschema@.va_filled(text), @extschema@.va_default_prompt(text, text, text),
+	@extschema@.va_emit(uuid, text, uuid, uuid, jsonb), @extschema@.va_twiml(jsonb),
+	@extschema@.va_tool_function(text), @extschema@.va_tool_qualify(text), @extschema@.va_tenant_tools(uuid),
+	@extschema@.va_setting(jsonb, text), @extschema@.va_setting_text(jsonb, text, text),
+	@extschema@.va_setting_integer(jsonb, text, integer), @extschema@.va_tenant_account(uuid),
+	@extschema@.va_local_address(), @extschema@.va_public_url(), @extschema@.va_media_url(),
+	@extschema@.va_health(), @extschema@.va_stats()
+	TO voiceagent_admin;
+
+-- The gateway: these and no table.
+GRANT EXECUTE ON FUNCTION
+	@extschema@.va_webhook_voice_answer(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_status(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_recording(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_transcription(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_fallback(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_after_stream(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_stream_status(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_voicemail(text, jsonb, text, text),
+	@extschema@.va_gateway_config(), @extschema@.va_gateway_report(text, jsonb),
+	@extschema@.va_call_stream_start(text, text, text, text, text), @extschema@.va_call_session(uuid, text),
+	@extschema@.va_call_events(uuid, text, jsonb), @extschema@.va_call_tool(uuid, text, text, jsonb),
+	@extschema@.va_secret_read(uuid, text)
+	TO voiceagent_gateway;
+
+-- Tables. The administrator configures and corrects; secrets only through their functions.
+GRANT SELECT, INSERT, UPDATE, DELETE ON @extschema@.tenants, @extschema@.phone_numbers,
+	@extschema@.tenant_voice_configs, @extschema@.business_hours, @extschema@.leads, @extschema@.calls,
+	@extschema@.appointments, @extschema@.notifications, @extschema@.follow_up_tasks,
+	@extschema@.human_agents, @extschema@.conversation_sessions, @extschema@.analytics_events,
+	@extschema@.settings, @extschema@.tools TO voiceagent_admin;
+GRANT SELECT ON @extschema@.tool_invocations, @extschema@.call_events, @extschema@.call_metrics,
+	@extschema@.webhook_receipts, @extschema@.gateway_status, @extschema@.gateway_counters,
+	@extschema@.active_calls, @extschema@.todays_appointments, @extschema@.lead_funnel,
+	@extschema@.call_timings TO voiceagent_admin;
+GRANT SELECT (id, tenant_id, name, key_id, created_at, updated_at) ON @extschema@.tenant_secrets TO voiceagent_admin;
+
+-- A tenant's application works on its own data. It reads but does not write what decides on money and on
+-- where credentials go: the tenant's settings, its numbers, its tools.
+GRANT SELECT ON @extschema@.tenants, @extschema@.phone_numbers, @extschema@.calls,
+	@extschema@.conversation_sessions, @extschema@.analytics_events, @extschema@.tools,
+	@extschema@.tool_invocations, @extschema@.call_events, @extschema@.call_metrics,
+	@extschema@.active_calls, @extschema@.todays_appointments, @extschema@.lead_funnel,
+	@extschema@.call_timings TO voiceagent_agent;
+GRANT SELECT, INSERT, UPDATE, DELETE ON @extschema@.tenant_voice_configs, @extschema@.business_hours,
+	@extschema@.leads, @extschema@.appointments, @extschema@.notifications, @extschema@.follow_up_tasks,
+	@extschema@.human_agents TO voiceagent_agent;
+
+-- Business intelligence reads the views and what they are made of.
+GRANT SELECT ON @extschema@.tenants, @extschema@.leads, @extschema@.calls, @extschema@.appointments,
+	@extschema@.analytics_events, @extschema@.call_metrics, @extschema@.active_calls,
+	@extschema@.todays_appointments, @extschema@.lead_funnel, @extschema@.call_timings TO voiceagent_bi;
+
+-- Row-level security: a session sees the rows of the tenant in voiceagent.tenant_id, whatever its role; the
+-- administrator all. The owner, and so every SECURITY DEFINER function here, is not subject to it.
+DO $$
+DECLARE
+	v_table regclass;
+	v_name name;
+	v_key text;
+BEGIN
+	FOR v_table, v_name, v_key IN
+		SELECT c.oid, c.relname, CASE c.relname WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END
+		FROM pg_catalog.pg_depend d
+		JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::regclass
+		JOIN pg_catalog.pg_class c ON c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::regclass
+		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind = 'r'
+		  AND (c.relname = 'tenants' OR EXISTS (SELECT FROM pg_catalog.pg_attribute a
+												WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', v_table);
+		EXECUTE pg_catalog.format('CREATE POLICY tenant_rows ON %s USING (%I = @extschema@.va_current_tenant())', v_table, v_key);
+		EXECUTE pg_catalog.format('CREATE POLICY administrator ON %s TO voiceagent_admin USING (true) WITH CHECK (true)', v_table);
+	END LOOP;
+END
+$$;
+-- The tools that every tenant has are everybody's to read.
+CREATE POLICY common_rows ON @extschema@.tools FOR SELECT USING (tenant_id IS NULL);
+
+-- pg_dump keeps the rows of every table, but for the tools that CREATE EXTENSION makes again.
+DO $$
+DECLARE
+	v_table regclass;
+BEGIN
+	FOR v_table IN
+		SELECT c.oid FROM pg_catalog.pg_depend d
+		JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::regclass
+		JOIN pg_catalog.pg_class c ON c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::regclass
+		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind IN ('r', 'S')
+	LOOP
+		PERFORM pg_catalog.pg_extension_config_dump(v_table,
+			CASE WHEN v_table = '@extschema@.tools'::regclass THEN 'WHERE NOT is_builtin' ELSE '' END);
+	END LOOP;
+END
+$$;

@@ -1,0 +1,23 @@
+/*
+ * errcodes.h: the product's own SQLSTATEs, class VA.
+ *
+ * The SQL functions raise the same codes by their text ('VA001'); docs/sql-reference.md explains each
+ * to the user. A code keeps its meaning for ever.
+ */
+#ifndef VA_PG_ERRCODES_H
+#define VA_PG_ERRCODES_H
+
+#include "utils/elog.h"
+
+#define ERRCODE_VA_UNKNOWN_TENANT MAKE_SQLSTATE('V', 'A', '0', '0', '1')
+#define ERRCODE_VA_INACTIVE_TENANT MAKE_SQLSTATE('V', 'A', '0', '0', '2')
+#define ERRCODE_VA_PHONE MAKE_SQLSTATE('V', 'A', '0', '0', '3')
+#define ERRCODE_VA_UNKNOWN_CALL MAKE_SQLSTATE('V', 'A', '0', '0', '4')
+#define ERRCODE_VA_ARGUMENT MAKE_SQLSTATE('V', 'A', '0', '0', '5')
+#define ERRCODE_VA_KEY_FILE MAKE_SQLSTATE('V', 'A', '0', '0', '6')
+#define ERRCODE_VA_SECRET MAKE_SQLSTATE('V', 'A', '0', '0', '7')
+#define ERRCODE_VA_TOOL MAKE_SQLSTATE('V', 'A', '0', '0', '8')
+#define ERRCODE_VA_SETTING MAKE_SQLSTATE('V', 'A', '0', '0', '9')
+#define ERRCODE_VA_TWIML MAKE_SQLSTATE('V', 'A', '0', '1', '0')
+
+#endif

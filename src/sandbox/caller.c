@@ -110,11 +110,7 @@ dial(struct caller_command *cmd)
 	c->wav_heard = open_wav(c, "agent", 1);
 	c->wav_both = open_wav(c, "both", 2);
 	caller_log(c, caller_line(c, "dialled"));
-	if (!caller_script_init(c))
-	{
-		caller_hang_up(c, "error", "no speech for the caller");
-		return;
-	}
+	caller_script_init(c);
 	caller_status_callback(c, "ringing");
 	caller_form(c, &form);
 	snprintf(url, sizeof(url), "%.1900s/webhook/voice/answer", cmd->public_url);
@@ -200,6 +196,7 @@ on_clock(uv_timer_t *timer)
 	while (cmd->dialled < cmd->calls &&
 		   now_us >= cmd->began_us + (uint64_t) cmd->dialled * cmd->stagger_ms * 1000)
 		dial(cmd);
+	now_us = loop_now_us();
 	for (struct caller *c = cmd->list; c; c = c->next)
 		tick_call(c, now_us);
 	caller_report_tick(cmd->report, false);
@@ -385,7 +382,7 @@ prepare(struct caller_command *cmd, struct caller_arguments *a)
 	}
 	cmd->speech = speech_store_new(a->speech[0] ? a->speech : NULL, "espeak-ng");
 	cmd->report = caller_report_new(cmd, a->quiet, a->json, a->engine_ledger);
-	return cmd->speech && cmd->report;
+	return cmd->speech && cmd->report && caller_script_prepare(cmd);
 }
 
 static bool

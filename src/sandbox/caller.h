@@ -187,7 +187,9 @@ void caller_stream_tick(struct caller *c, uint64_t now_us);
 void caller_send_key(struct caller *c, char key);
 
 /* caller_script.c */
-bool caller_script_init(struct caller *c);
+/* Has all speech ready before the first call, since synthesis blocks. */
+bool caller_script_prepare(struct caller_command *cmd);
+void caller_script_init(struct caller *c);
 void caller_script_free(struct caller *c);
 void caller_script_stream_began(struct caller *c);
 void caller_script_stream_lost(struct caller *c);

@@ -19,13 +19,13 @@ developer_goals = help setup check demo bench lint format unit fuzz program clea
 # SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer into a folder of its own;
 # WERROR=1 makes warnings errors (make check does).
 BUILD = $(if $(SANITIZE),build/asan,build)
-WARNINGS = -Wall -Wextra -Wvla -Wmissing-prototypes -Wshadow -Wformat=2 -Wformat-security \
+WARNINGS = -Wall -Wextra -Wvla -Wmissing-prototypes -Wshadow -Wformat-security \
 	$(if $(WERROR),-Werror)
 SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-PROGRAM_LIBRARIES = libwebsockets libuv libcurl json-c libpq speexdsp libcrypto
+PROGRAM_LIBRARIES = libwebsockets libuv libcurl json-c libpq speexdsp libssl libcrypto
 PROGRAM_CFLAGS = -std=gnu11 -g -O2 $(if $(SANITIZE),$(SANITIZERS)) $(WARNINGS) -Isrc -D_GNU_SOURCE \
 	$(shell pkg-config --cflags $(PROGRAM_LIBRARIES) 2>/dev/null)
-PROGRAM_LIBS = -lwebsockets -luv -lcurl -ljson-c -lpq -lspeexdsp -lcrypto -lm
+PROGRAM_LIBS = -lwebsockets -luv -lcurl -ljson-c -lpq -lspeexdsp -lssl -lcrypto -lm
 LIBRARY_LIBS = -lcrypto -ljson-c -lspeexdsp
 
 part_sources = $(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,$(1)))))
@@ -34,7 +34,8 @@ objects = $(patsubst %.c,$(1)/%.o,$(2))
 CORE_SOURCES = $(call part_sources,core)
 PROGRAM_SOURCES = $(wildcard src/main.c) $(call part_sources,core net gateway sandbox)
 PROGRAM_OBJECTS = $(call objects,$(BUILD)/obj,$(PROGRAM_SOURCES))
-UNIT_SUPPORT = $(call objects,$(BUILD)/obj,$(call part_sources,core net))
+# Tests are linked with an archive, so that each takes the parts it names and no other.
+UNIT_ARCHIVE = $(BUILD)/parts.a
 UNIT_TESTS = $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard test/unit/*_test.c)))
 FUZZERS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/*_fuzz.c)))
 FUZZ_CFLAGS = $(PROGRAM_CFLAGS) -O1 $(SANITIZERS)
@@ -42,7 +43,8 @@ FUZZ_CFLAGS = $(PROGRAM_CFLAGS) -O1 $(SANITIZERS)
 # (PGXS has a meaning of its own for PROGRAM.) A checkout without main.c (one part of the source alone) still builds its library.
 COMPANION = $(if $(wildcard src/main.c),$(BUILD)/voiceagent)
 SCENARIOS = $(sort $(wildcard src/sandbox/scenarios/*))
-SPEECH = $(sort $(wildcard build/speech/*.wav))
+# Speech is synthesised where espeak-ng is at hand; the sandbox makes later what is missing.
+SPEECH_DONE = $(if $(COMPANION),$(if $(SCENARIOS),$(if $(shell command -v espeak-ng),build/speech/.done)))
 
 # ---- the server library: PGXS -------------------------------------------------------------------
 
@@ -54,7 +56,7 @@ MODULE_big = voiceagent
 OBJS = src/voiceagent.o $(patsubst %.c,%.o,$(call part_sources,pg worker)) $(CORE_SOURCES:.c=.o)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA = $(sort $(wildcard sql/upgrade/*--*--*.sql))
-EXTRA_CLEAN = $(OBJS:.o=.d) build/obj build/voiceagent build/asan build/fuzz build/unit build/speech
+EXTRA_CLEAN = $(OBJS:.o=.d) build/obj build/voiceagent build/parts.a build/asan build/fuzz build/unit build/speech
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test
@@ -77,7 +79,7 @@ $(error $(PG_CONFIG) not found: install postgresql-server-dev, set PG_CONFIG=/pa
 endif
 include $(PGXS)
 
-all: $(COMPANION)
+all: $(COMPANION) $(SPEECH_DONE)
 
 # core is also compiled into the program, where declarations may stand among statements.
 $(CORE_SOURCES:.c=.o): override CFLAGS += -Wno-declaration-after-statement
@@ -89,12 +91,12 @@ $(MODULE_big).so: src/voiceagent.map
 
 # The program goes beside `postgres`, where the launcher looks for it.
 install: install-program
-install-program: $(COMPANION)
+install-program: $(COMPANION) $(SPEECH_DONE)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(datadir)/voiceagent/scenarios' \
 		'$(DESTDIR)$(datadir)/voiceagent/speech'
 	$(if $(COMPANION),$(INSTALL_PROGRAM) $(COMPANION) '$(DESTDIR)$(bindir)/voiceagent')
 	$(if $(SCENARIOS),$(INSTALL_DATA) $(SCENARIOS) '$(DESTDIR)$(datadir)/voiceagent/scenarios/')
-	$(if $(SPEECH),$(INSTALL_DATA) $(SPEECH) '$(DESTDIR)$(datadir)/voiceagent/speech/')
+	$(if $(SPEECH_DONE),$(INSTALL_DATA) build/speech/*.wav '$(DESTDIR)$(datadir)/voiceagent/speech/')
 
 uninstall: uninstall-program
 uninstall-program:
@@ -119,9 +121,17 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
 
+build/speech/.done: $(SCENARIOS) | build/voiceagent
+	build/voiceagent sandbox speech --scenarios src/sandbox/scenarios --out $(@D)
+	@touch $@
+
 unit: $(UNIT_TESTS)
 
-$(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(UNIT_SUPPORT)
+$(UNIT_ARCHIVE): $(filter-out %/main.o,$(PROGRAM_OBJECTS))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(UNIT_ARCHIVE)
 	@mkdir -p $(@D)
 	$(CC) $(if $(SANITIZE),$(SANITIZERS)) -o $@ $^ $(PROGRAM_LIBS)
 
@@ -162,7 +172,7 @@ demo:
 	@MAKE='$(MAKE)' ONESHOT='$(ONESHOT)' test/tools/demo.sh
 
 bench:
-	@test/tools/packages.sh runtime build test
+	@test/tools/packages.sh build runtime bench
 	@MAKE='$(MAKE)' test/bench/run.sh
 
 lint:

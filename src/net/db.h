@@ -30,8 +30,8 @@ struct db_options
 {
 	struct db_target targets[4];
 	unsigned target_count;
-	unsigned connections;  /* 1 to 32 */
-	size_t max_queued;	   /* bytes of waiting queries over all connections */
+	unsigned connections; /* 1 to 32 */
+	size_t max_queued; /* bytes of waiting queries over all connections */
 	const char *const *channels; /* LISTEN names, NULL-terminated, or NULL */
 	void (*notified)(void *arg, const char *channel, const char *payload);
 	/* connected: at least one connection works; called at each change. After a reconnection
@@ -42,18 +42,18 @@ struct db_options
 
 enum db_outcome
 {
-	DB_OK,		/* result holds the rows */
-	DB_ERROR,	/* the server refused: sqlstate and message */
+	DB_OK, /* result holds the rows */
+	DB_ERROR, /* the server refused: sqlstate and message */
 	DB_TIMEOUT, /* no answer in time; the query may still run, its answer will be ignored */
-	DB_FULL		/* the queue is full, or db is closing */
+	DB_FULL /* the queue is full, or db is closing */
 };
 
 struct db_reply
 {
 	enum db_outcome outcome;
 	const PGresult *result; /* DB_OK only; text format */
-	const char *sqlstate;	/* "" unless DB_ERROR */
-	const char *message;	/* "" unless an error; primary message only */
+	const char *sqlstate; /* "" unless DB_ERROR */
+	const char *message; /* "" unless an error; primary message only */
 };
 
 typedef void (*db_done)(void *arg, const struct db_reply *reply);

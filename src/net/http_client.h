@@ -16,12 +16,12 @@ struct http_call;
 
 struct http_reply
 {
-	int status;		   /* HTTP status; 0 when there was none: see error */
-	const char *body;  /* NUL-terminated */
+	int status; /* HTTP status; 0 when there was none: see error */
+	const char *body; /* NUL-terminated */
 	size_t body_len;
 	double retry_after_s; /* of Retry-After, seconds or date; -1 when absent */
-	bool sent;			/* the request may have reached the server */
-	const char *error;	/* plain words: "name not found", "timed out connecting", ...; NULL if ok */
+	bool sent; /* the request may have reached the server */
+	const char *error; /* plain words: "name not found", "timed out connecting", ...; NULL if ok */
 	unsigned total_ms;
 };
 
@@ -30,9 +30,9 @@ typedef void (*http_done)(void *arg, const struct http_reply *reply);
 struct http_options
 {
 	const char *method; /* "POST" */
-	const char *url;	/* http:// or https:// */
+	const char *url; /* http:// or https:// */
 	const char *const *headers; /* "Name: value", NULL-terminated list, or NULL */
-	const char *body;			/* copied; NULL for none */
+	const char *body; /* copied; NULL for none */
 	size_t body_len;
 	unsigned connect_timeout_ms;
 	unsigned timeout_ms;

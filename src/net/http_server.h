@@ -21,11 +21,11 @@ struct http_request
 {
 	const char *method; /* "GET", "POST", ... as sent */
 	const char *target; /* raw request target: path and query exactly as sent */
-	const char *path;	/* up to '?', not decoded */
-	const char *query;	/* after '?', "" when there is none */
+	const char *path; /* up to '?', not decoded */
+	const char *query; /* after '?', "" when there is none */
 	const char *host;
 	const char *content_type; /* "" when absent */
-	const char *peer;		  /* numeric address */
+	const char *peer; /* numeric address */
 	uint16_t local_port;
 	char *body; /* writable, NUL-terminated, valid until answered */
 	size_t body_len;
@@ -47,11 +47,11 @@ struct http_server_handlers
 struct http_server_options
 {
 	const char *addresses; /* as PostgreSQL's listen_addresses: "localhost", "127.0.0.1,::1", "*" */
-	uint16_t ports[4];	   /* 0 ends the list */
+	uint16_t ports[4]; /* 0 ends the list */
 	const char *cert_file; /* PEM; NULL = plain HTTP */
 	const char *key_file;
 	unsigned max_connections;
-	size_t max_body;		   /* bytes */
+	size_t max_body; /* bytes */
 	unsigned request_timeout_s; /* from accept to the end of the request, and idle keep-alive */
 };
 

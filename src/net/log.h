@@ -12,16 +12,16 @@
 
 enum log_level
 {
-	LOG_LEVEL_DEBUG,   /* a job: DEBUG1 in the server's log */
-	LOG_LEVEL_INFO,	   /* the life-cycle: LOG */
+	LOG_LEVEL_DEBUG, /* a job: DEBUG1 in the server's log */
+	LOG_LEVEL_INFO, /* the life-cycle: LOG */
 	LOG_LEVEL_WARNING, /* an operator must do something: WARNING */
-	LOG_LEVEL_ERROR	   /* work was lost or refused by our own fault: WARNING with detail */
+	LOG_LEVEL_ERROR /* work was lost or refused by our own fault: WARNING with detail */
 };
 
 /* What a line may carry beside its message; any member may be NULL. */
 struct log_context
 {
-	const char *call;	/* uuid */
+	const char *call; /* uuid */
 	const char *tenant; /* uuid */
 	const char *detail;
 	const char *hint; /* what to do about it */
@@ -29,6 +29,8 @@ struct log_context
 
 void log_setup(const char *program, bool json, enum log_level least);
 void log_set_level(enum log_level least);
+/* The name given to log_setup; other modules introduce the program with it. */
+const char *log_program(void);
 /* "debug", "info", "warning", "error"; false for anything else. */
 bool log_level_parse(const char *name, enum log_level *level);
 

@@ -29,7 +29,7 @@ struct ws_handlers
 struct ws_limits
 {
 	size_t max_message; /* bytes of one incoming message */
-	size_t max_queue;	/* bytes waiting to be written */
+	size_t max_queue; /* bytes waiting to be written */
 };
 
 enum ws_sent

@@ -19,15 +19,20 @@
 #include <signal.h>
 #include <time.h>
 
-#include "commands/dbcommands.h"
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "worker/child.h"
@@ -108,20 +113,33 @@ make_password(void)
 
 /* ---- the scheduler ---------------------------------------------------------------------------- */
 
+/* Reads pg_database from end to end: without a database, indexes may be out of reach (their
+ * descriptions are in pg_class until the first session has cached them). arg: what to set when
+ * voiceagent.database is there. */
 static void
-look_up_database(void *arg)
+look_for_database(void *arg)
 {
-	*(Oid *) arg = get_database_oid(setting_database, true);
+	Relation databases = table_open(DatabaseRelationId, AccessShareLock);
+	NameData name;
+	ScanKeyData key;
+	SysScanDesc scan;
+
+	namestrcpy(&name, setting_database);
+	ScanKeyInit(&key, Anum_pg_database_datname, BTEqualStrategyNumber, F_NAMEEQ,
+				NameGetDatum(&name));
+	scan = systable_beginscan(databases, InvalidOid, false, NULL, 1, &key);
+	*(bool *) arg = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(databases, AccessShareLock);
 }
 
 /* An unknown answer (an error, a lock) counts as no. */
 static bool
 database_exists(void)
 {
-	Oid oid = InvalidOid;
+	bool exists = false;
 
-	return transaction_run("looking for voiceagent.database", look_up_database, &oid) &&
-		   OidIsValid(oid);
+	return transaction_run("looking for voiceagent.database", look_for_database, &exists) && exists;
 }
 
 static void
@@ -350,9 +368,18 @@ reload_settings(void)
 	forward_signal(SIGHUP);
 }
 
+/* In a transaction, for the server's HMAC wants a resource owner. arg: where to say whether no other
+ * launcher was there before. */
+static void
+enter(void *arg)
+{
+	*(bool *) arg = runtime_launcher_enter(pg_be_scram_build_secret(launcher.password));
+}
+
 static void
 set_up(void)
 {
+	bool entered = false;
 	int64 now = monotonic_ms();
 	int i;
 
@@ -363,9 +390,10 @@ set_up(void)
 	launcher.waiting_since = now;
 	make_password();
 	before_shmem_exit(leave, (Datum) 0);
-	if (!runtime_launcher_enter(pg_be_scram_build_secret(launcher.password)))
+	if (!transaction_run("making a password", enter, &entered) || !entered)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE), errmsg("another voiceagent launcher is running")));
+				(errcode(ERRCODE_OBJECT_IN_USE), errmsg("voiceagent launcher could not start"),
+				 errdetail("The lines above say why, or else another one is running.")));
 	launcher.nudges = runtime_nudges();
 	/* A look at pg_database shall not wait for somebody's VACUUM FULL of it. */
 	SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);

@@ -243,7 +243,6 @@ check_conninfo(char **value, void **extra, GucSource source)
 {
 	if (conninfo_has_shape(*value))
 		return true;
-	/* Never show the value's parts: it may hold a password. */
 	GUC_check_errdetail("It is neither a list of keyword=value pairs nor a URI.");
 	GUC_check_errhint("Write it as for psql: \"host=db.example.com dbname=app "
 					  "user=voiceagent_gateway\" or \"postgresql://…\".");

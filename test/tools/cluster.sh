@@ -262,9 +262,10 @@ va_postmaster_start()
   va_fail "the server did not start; its log is above"
 }
 
+# A process that has ended counts as gone, even while its parent has not yet asked how.
 va_is_gone()
 {
-  ! kill -0 "$1" 2>/dev/null
+  ! kill -0 "$1" 2>/dev/null || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
 }
 
 # Ends the postmaster whatever its state.

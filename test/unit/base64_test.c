@@ -41,26 +41,9 @@ static void
 refusals(void)
 {
 	static const char *const bad[] = {
-		"A",
-		"AA",
-		"AAA",
-		"AAAAA",
-		"====",
-		"A===",
-		"AA=A",
-		"=AAA",
-		"AAA=AAAA",
-		"AA==AAAA",
-		"Zh==",
-		"Zm9=",
-		"Zm 9",
-		"Zm\n9",
-		"Zm-9",
-		"Zm_9",
-		"Zm\x80z",
-		"Zm9v====",
-		"AAAA=AAA",
-		"AA==AA==",
+		"A",	"AA",		"AAA",		"AAAAA",	"====",		"A===",		"AA=A",
+		"=AAA", "AAA=AAAA", "AA==AAAA", "Zh==",		"Zm9=",		"Zm 9",		"Zm\n9",
+		"Zm-9", "Zm_9",		"Zm\x80z",	"Zm9v====", "AAAA=AAA", "AA==AA==",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

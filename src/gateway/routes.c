@@ -1,0 +1,297 @@
+/*
+ * routes.c: see routes.h.
+ *
+ * The order of checks: path, method, size, content type, form, signature; the first four cost
+ * nothing and reveal nothing, and a form must be decoded to be verified. Whatever fails is answered
+ * with the right status and counted by kind. Nothing reaches the database before the signature was
+ * found right.
+ */
+#include "gateway/routes.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/form.h"
+#include "core/json.h"
+#include "gateway/media.h"
+#include "gateway/signature.h"
+#include "gateway/text.h"
+#include "gateway/voice.h"
+#include "net/db.h"
+#include "net/log.h"
+#include "net/loop.h"
+
+#define IDEMPOTENCY_MAX 200
+
+enum route_kind
+{
+	ROUTE_HEALTH,
+	ROUTE_STREAM,
+	ROUTE_CALLBACK,
+	ROUTE_TWIML
+};
+
+struct route
+{
+	const char *method;
+	const char *path;
+	enum route_kind kind;
+	enum sql_id sql;
+};
+
+static const struct route routes[] = {
+	{"GET", "/health", ROUTE_HEALTH, SQL_COUNT},
+	{"GET", "/media-stream", ROUTE_STREAM, SQL_COUNT},
+	{"POST", "/webhook/voice/answer", ROUTE_TWIML, SQL_WEBHOOK_ANSWER},
+	{"POST", "/webhook/voice/after-stream", ROUTE_TWIML, SQL_WEBHOOK_AFTER_STREAM},
+	{"POST", "/webhook/voice/fallback", ROUTE_TWIML, SQL_WEBHOOK_FALLBACK},
+	{"POST", "/webhook/voice/recording", ROUTE_CALLBACK, SQL_WEBHOOK_RECORDING},
+	{"POST", "/webhook/voice/status", ROUTE_CALLBACK, SQL_WEBHOOK_STATUS},
+	{"POST", "/webhook/voice/stream-status", ROUTE_CALLBACK, SQL_WEBHOOK_STREAM_STATUS},
+	{"POST", "/webhook/voice/transcription", ROUTE_CALLBACK, SQL_WEBHOOK_TRANSCRIPTION},
+	{"POST", "/webhook/voice/voicemail", ROUTE_TWIML, SQL_WEBHOOK_VOICEMAIL},
+};
+
+static const struct route *
+find_route(const struct gateway *g, const struct http_request *req)
+{
+	const char *path = urls_route(&g->urls, req->path);
+	bool media_only = req->local_port == g->settings.media_port &&
+		g->settings.media_port != g->settings.http_port;
+
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+		if (strcmp(routes[i].path, path) == 0 &&
+			(!media_only || routes[i].kind == ROUTE_STREAM || routes[i].kind == ROUTE_HEALTH))
+			return &routes[i];
+	return NULL;
+}
+
+static void
+answer_plain(struct http_exchange *ex, int status, const char *words, const char *headers)
+{
+	http_answer(ex, status, "text/plain; charset=utf-8", words, strlen(words), headers);
+}
+
+static void
+turn_away(struct gateway *g, struct http_exchange *ex, enum rejection why, int status,
+		  const char *words)
+{
+	gateway_reject(g, why);
+	log_debug("a request was turned away with %d: %s", status, words);
+	answer_plain(ex, status, words, NULL);
+}
+
+static void
+answer_health(struct gateway *g, struct http_exchange *ex)
+{
+	bool good = g->db_connected && g->control_connected && !g->stopping;
+	char body[256];
+
+	snprintf(body, sizeof(body),
+			 "{\"status\":\"%s\",\"database\":%s,\"gateway\":\"%s\",\"calls\":%u}\n",
+			 good ? "ok" : "unavailable", g->db_connected ? "true" : "false", g->name,
+			 g->call_count);
+	http_answer(ex, good ? 200 : 503, "application/json", body, strlen(body), NULL);
+}
+
+/* "application/json; charset=utf-8" is "application/json". */
+static bool
+is_type(const char *content_type, const char *type)
+{
+	size_t len = strlen(type);
+	const char *rest = content_type + len;
+
+	if (strncasecmp(content_type, type, len) != 0)
+		return false;
+	rest += strspn(rest, " \t");
+	return *rest == '\0' || *rest == ';';
+}
+
+/* A flat object of strings; of repeated names the first value counts. */
+static void
+params_of_form(struct text *out, const struct form *form)
+{
+	text_str(out, "{");
+	for (size_t i = 0; i < form->count; i++)
+	{
+		const struct form_field *field = &form->fields[i];
+		bool repeated = false;
+
+		for (size_t before = 0; before < i && !repeated; before++)
+			repeated = form->fields[before].name_len == field->name_len &&
+				memcmp(form->fields[before].name, field->name, field->name_len) == 0;
+		if (repeated)
+			continue;
+		if (out->len > 1)
+			text_str(out, ",");
+		text_json(out, field->name, field->name_len);
+		text_str(out, ":");
+		text_json(out, field->value, field->value_len);
+	}
+	text_str(out, "}");
+}
+
+static void
+params_of_json(struct text *out, struct json_object *document)
+{
+	text_str(out, "{");
+	json_object_object_foreach(document, key, value)
+	{
+		const char *text = json_object_is_type(value, json_type_string)
+			? json_object_get_string(value)
+			: json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+
+		text_member(out, key, text);
+	}
+	text_str(out, "}");
+}
+
+static void
+ask_database(struct gateway *g, struct http_exchange *ex, const struct route *route,
+			 const char *account_sid, const char *call_sid, struct text *params,
+			 uint64_t received_us)
+{
+	const char *idempotency = http_header(ex, "i-twilio-idempotency-token");
+	struct voice_request request = {
+		.exchange = ex,
+		.sql = route->sql,
+		.kind = route->kind == ROUTE_TWIML ? VOICE_TWIML : VOICE_CALLBACK,
+		.account_sid = account_sid,
+		.call_sid = call_sid,
+		.params = params->data,
+		.idempotency = strlen(idempotency) <= IDEMPOTENCY_MAX ? idempotency : "",
+		.received_us = received_us,
+	};
+
+	if (params->failed)
+		answer_plain(ex, 503, "out of memory\n", NULL);
+	else
+		voice_request(g, &request);
+	text_free(params);
+}
+
+static void
+on_form(struct gateway *g, struct http_exchange *ex, const struct http_request *req,
+		const struct route *route, uint64_t received_us)
+{
+	struct form form;
+	struct va_error err = {""};
+	struct text params = {0};
+
+	if (!form_decode(req->body, req->body_len, &form, &err))
+	{
+		turn_away(g, ex, REJECT_MALFORMED, 400, "malformed form\n");
+		return;
+	}
+
+	const char *account_sid = form_value(&form, "AccountSid", "");
+	const char *call_sid = form_value(&form, "CallSid", "");
+	const struct account *account = credentials_find(&g->credentials, account_sid);
+
+	if (account == NULL ||
+		!signature_webhook(g, account, req, &form, http_header(ex, "x-twilio-signature")))
+	{
+		turn_away(g, ex, REJECT_SIGNATURE, 403, "wrong signature\n");
+		return;
+	}
+	if (call_sid[0] == '\0')
+	{
+		turn_away(g, ex, REJECT_MALFORMED, 400, "no CallSid\n");
+		return;
+	}
+	params_of_form(&params, &form);
+	ask_database(g, ex, route, account->sid, call_sid, &params, received_us);
+}
+
+static void
+on_json(struct gateway *g, struct http_exchange *ex, const struct http_request *req,
+		const struct route *route, uint64_t received_us)
+{
+	struct va_error err = {""};
+	struct text params = {0};
+	struct json_object *document = json_parse(req->body, req->body_len, &err);
+
+	if (document == NULL || !json_object_is_type(document, json_type_object))
+		turn_away(g, ex, REJECT_MALFORMED, 400, "malformed JSON\n");
+	else
+	{
+		const char *call_sid = json_text(document, "CallSid", "");
+		const struct account *account =
+			credentials_find(&g->credentials, json_text(document, "AccountSid", ""));
+
+		if (account == NULL ||
+			!signature_webhook(g, account, req, NULL, http_header(ex, "x-twilio-signature")))
+			turn_away(g, ex, REJECT_SIGNATURE, 403, "wrong signature\n");
+		else if (call_sid[0] == '\0')
+			turn_away(g, ex, REJECT_MALFORMED, 400, "no CallSid\n");
+		else
+		{
+			params_of_json(&params, document);
+			ask_database(g, ex, route, account->sid, call_sid, &params, received_us);
+		}
+	}
+	json_object_put(document);
+}
+
+static void
+on_webhook(struct gateway *g, struct http_exchange *ex, const struct http_request *req,
+		   const struct route *route, uint64_t received_us)
+{
+	if (req->body_too_large)
+		turn_away(g, ex, REJECT_TOO_LARGE, 413, "the body is too large\n");
+	else if (is_type(req->content_type, "application/x-www-form-urlencoded"))
+		on_form(g, ex, req, route, received_us);
+	else if (is_type(req->content_type, "application/json"))
+		on_json(g, ex, req, route, received_us);
+	else
+		turn_away(g, ex, REJECT_MALFORMED, 415, "a form or JSON is expected\n");
+}
+
+static void
+on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
+{
+	struct gateway *g = arg;
+	const struct route *route = find_route(g, req);
+	uint64_t received_us = loop_now_us();
+	char allow[64];
+
+	if (route == NULL)
+	{
+		turn_away(g, ex, REJECT_NOT_FOUND, 404, "no such path\n");
+		return;
+	}
+	if (strcmp(route->method, req->method) != 0)
+	{
+		snprintf(allow, sizeof(allow), "Allow: %s\r\n", route->method);
+		gateway_reject(g, REJECT_METHOD);
+		answer_plain(ex, 405, "method not allowed\n", allow);
+		return;
+	}
+	if (route->kind == ROUTE_HEALTH)
+		answer_health(g, ex);
+	else if (route->kind == ROUTE_STREAM)
+	{
+		gateway_reject(g, REJECT_METHOD);
+		answer_plain(ex, 426, "a WebSocket is expected\n", "Upgrade: websocket\r\n");
+	}
+	else
+		on_webhook(g, ex, req, route, received_us);
+}
+
+static int
+on_upgrade(void *arg, const struct http_request *req, struct ws_limits *limits,
+		   const struct ws_handlers **ws_handlers, void **ws_arg, struct http_exchange *headers_of)
+{
+	struct gateway *g = arg;
+	const struct route *route = find_route(g, req);
+
+	if (route == NULL || route->kind != ROUTE_STREAM)
+	{
+		gateway_reject(g, REJECT_NOT_FOUND);
+		return 404;
+	}
+	return media_upgrade(g, req, limits, ws_handlers, ws_arg, headers_of);
+}
+
+const struct http_server_handlers routes_handlers = {on_request, on_upgrade, NULL};

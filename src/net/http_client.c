@@ -1,0 +1,576 @@
+/*
+ * http_client.c: curl's multi interface driven by the loop.
+ *
+ * curl says which sockets to watch and when to wake it. Its resolver runs threads that would take
+ * the program's signals, so all are blocked while curl may start one. Finished transfers are
+ * collected and told one by one from a turn of their own: a `done` may send, cancel, or free the
+ * client, and none of that happens inside curl.
+ */
+#include "net/http_client.h"
+
+#include <curl/curl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <uv.h>
+
+#include "net/log.h"
+#include "net/loop.h"
+#include "net/loop_internal.h"
+
+#define MAX_CONNECTIONS 256
+#define KEEP_IDLE 64
+
+struct http_client
+{
+	struct garbage garbage;
+	struct loop *loop;
+	CURLM *multi;
+	uv_timer_t *timer;
+	struct http_call *calls; /* all that were not told */
+	struct deadline telling;
+	bool freed;
+};
+
+struct http_call
+{
+	struct http_call *next, *prev;
+	struct http_client *client;
+	CURL *easy;
+	struct curl_slist *headers;
+	http_done done;
+	void *arg;
+	char *body; /* of the reply */
+	size_t body_len, body_size, max_reply;
+	bool too_large;
+	bool finished;
+	CURLcode result;
+	double retry_after_s;
+	bool request_begun; /* the first byte of the request was handed to the socket */
+	char error[CURL_ERROR_SIZE];
+};
+
+/* A watched socket. */
+struct watch
+{
+	uv_poll_t poll;
+	struct http_client *client;
+	curl_socket_t socket;
+};
+
+static void collect(struct http_client *client);
+
+/* --- signals --- */
+
+static void
+block_signals(sigset_t *before)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, before);
+}
+
+static void
+restore_signals(const sigset_t *before)
+{
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* --- curl on the loop --- */
+
+static void
+socket_action(struct http_client *client, curl_socket_t socket, int events)
+{
+	sigset_t before;
+	int running;
+
+	block_signals(&before);
+	curl_multi_socket_action(client->multi, socket, events, &running);
+	restore_signals(&before);
+	collect(client);
+}
+
+static void
+on_poll(uv_poll_t *handle, int status, int events)
+{
+	struct watch *watch = handle->data;
+	int flags = 0;
+
+	if (status < 0)
+		flags = CURL_CSELECT_ERR;
+	if (events & UV_READABLE)
+		flags |= CURL_CSELECT_IN;
+	if (events & UV_WRITABLE)
+		flags |= CURL_CSELECT_OUT;
+	socket_action(watch->client, watch->socket, flags);
+}
+
+static void
+on_watch_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static int
+on_curl_socket(CURL *easy, curl_socket_t socket, int what, void *arg, void *socket_arg)
+{
+	struct http_client *client = arg;
+	struct watch *watch = socket_arg;
+	int events = 0;
+
+	(void) easy;
+	if (what == CURL_POLL_REMOVE)
+	{
+		curl_multi_assign(client->multi, socket, NULL);
+		if (watch != NULL)
+			uv_close((uv_handle_t *) &watch->poll, on_watch_closed);
+		return 0;
+	}
+	if (watch == NULL)
+	{
+		watch = calloc(1, sizeof(*watch));
+		if (watch == NULL || uv_poll_init_socket(loop_uv(client->loop), &watch->poll, socket) != 0)
+		{
+			free(watch);
+			return -1;
+		}
+		watch->client = client;
+		watch->socket = socket;
+		watch->poll.data = watch;
+		curl_multi_assign(client->multi, socket, watch);
+	}
+	if (what & CURL_POLL_IN)
+		events |= UV_READABLE;
+	if (what & CURL_POLL_OUT)
+		events |= UV_WRITABLE;
+	uv_poll_start(&watch->poll, events, on_poll);
+	return 0;
+}
+
+static void
+on_timer(uv_timer_t *handle)
+{
+	socket_action(handle->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* 0 means "soon", not "never": curl must not be called from within this. */
+static int
+on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	struct http_client *client = arg;
+
+	(void) multi;
+	if (timeout_ms < 0)
+		uv_timer_stop(client->timer);
+	else
+		uv_timer_start(client->timer, on_timer, (uint64_t) timeout_ms, 0);
+	return 0;
+}
+
+/* --- a reply --- */
+
+static size_t
+on_body(char *data, size_t size, size_t count, void *arg)
+{
+	struct http_call *call = arg;
+	size_t len = size * count;
+
+	if (len > call->max_reply - call->body_len)
+	{
+		call->too_large = true;
+		return 0;
+	}
+	if (call->body_len + len + 1 > call->body_size)
+	{
+		size_t wanted = (call->body_len + len + 1) * 2;
+		char *grown = realloc(call->body, wanted);
+
+		if (grown == NULL)
+			return 0;
+		call->body = grown;
+		call->body_size = wanted;
+	}
+	memcpy(call->body + call->body_len, data, len);
+	call->body_len += len;
+	return len;
+}
+
+/* Retry-After is a number of seconds or a date. */
+static double
+parse_retry_after(const char *value)
+{
+	char *end;
+	double seconds;
+	time_t date;
+
+	if (*value >= '0' && *value <= '9')
+	{
+		seconds = strtod(value, &end);
+		return *end == '\0' ? seconds : -1;
+	}
+	date = curl_getdate(value, NULL);
+	if (date == (time_t) -1)
+		return -1;
+	seconds = (double) date - (double) loop_wall_ms() / 1000.0;
+	return seconds > 0 ? seconds : 0;
+}
+
+static size_t
+on_header(char *data, size_t size, size_t count, void *arg)
+{
+	struct http_call *call = arg;
+	size_t len = size * count;
+	static const char name[] = "retry-after:";
+	char value[64];
+	size_t from = sizeof(name) - 1;
+
+	if (len <= from || strncasecmp(data, name, from) != 0)
+		return len;
+	while (from < len && (data[from] == ' ' || data[from] == '\t'))
+		from++;
+	snprintf(value, sizeof(value), "%.*s", (int) (len - from), data + from);
+	value[strcspn(value, "\r\n")] = '\0';
+	call->retry_after_s = parse_retry_after(value);
+	return len;
+}
+
+/* curl tells of the request's headers when it hands them to the socket. */
+static int
+on_debug(CURL *easy, curl_infotype type, char *data, size_t len, void *arg)
+{
+	struct http_call *call = arg;
+
+	(void) easy;
+	(void) data;
+	if (type == CURLINFO_HEADER_OUT && len > 0)
+		call->request_begun = true;
+	return 0;
+}
+
+/* Which part of the way timed out: the first that has no time noted. */
+static const char *
+timeout_words(CURL *easy)
+{
+	curl_off_t looked_up = 0, connected = 0, secured = 0;
+	char *scheme = NULL;
+
+	curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
+	curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &secured);
+	curl_easy_getinfo(easy, CURLINFO_SCHEME, &scheme);
+	if (looked_up == 0)
+		return "timed out looking up the name";
+	if (connected == 0)
+		return "timed out connecting";
+	if (scheme != NULL && strcasecmp(scheme, "https") == 0 && secured == 0)
+		return "timed out in the TLS handshake";
+	return "timed out waiting for the answer";
+}
+
+static const char *
+error_words(struct http_call *call)
+{
+	if (call->too_large)
+		return "answer too large";
+	switch (call->result)
+	{
+		case CURLE_OK: return NULL;
+		case CURLE_COULDNT_RESOLVE_HOST: return "name not found";
+		case CURLE_COULDNT_CONNECT: return "connection refused or unreachable";
+		case CURLE_OPERATION_TIMEDOUT: return timeout_words(call->easy);
+		case CURLE_PEER_FAILED_VERIFICATION: return "certificate not accepted";
+		case CURLE_SSL_CONNECT_ERROR: return "TLS handshake failed";
+		case CURLE_GOT_NOTHING: return "connection closed without an answer";
+		case CURLE_PARTIAL_FILE: return "answer cut off";
+		case CURLE_RECV_ERROR: return "connection lost while receiving";
+		case CURLE_SEND_ERROR: return "connection lost while sending";
+		case CURLE_OUT_OF_MEMORY: return "out of memory";
+		default: return call->error[0] != '\0' ? call->error : curl_easy_strerror(call->result);
+	}
+}
+
+static void
+unlink_call(struct http_call *call)
+{
+	if (call->prev != NULL)
+		call->prev->next = call->next;
+	else
+		call->client->calls = call->next;
+	if (call->next != NULL)
+		call->next->prev = call->prev;
+	call->next = call->prev = NULL;
+}
+
+/* Takes it out of curl's hands; its data stay readable. */
+static void
+detach_call(struct http_call *call)
+{
+	sigset_t before;
+
+	unlink_call(call);
+	block_signals(&before);
+	curl_multi_remove_handle(call->client->multi, call->easy);
+	restore_signals(&before);
+}
+
+static void
+free_call(struct http_call *call)
+{
+	curl_easy_cleanup(call->easy);
+	curl_slist_free_all(call->headers);
+	free(call->body);
+	free(call);
+}
+
+static void
+tell(struct http_call *call)
+{
+	struct http_reply reply = {.body = "", .retry_after_s = call->retry_after_s};
+	long status = 0;
+	curl_off_t total_us = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &total_us);
+	reply.total_ms = (unsigned) (total_us / 1000);
+	reply.sent = call->request_begun;
+	reply.error = error_words(call);
+	/* A status without its whole body is no answer. */
+	reply.status = reply.error == NULL ? (int) status : 0;
+	if (call->body != NULL)
+	{
+		call->body[call->body_len] = '\0';
+		reply.body = call->body;
+		reply.body_len = call->body_len;
+	}
+	call->done(call->arg, &reply);
+}
+
+/* Tells the finished, oldest first, until none is left or the client is freed. */
+static void
+on_telling(void *arg)
+{
+	struct http_client *client = arg;
+
+	while (!client->freed)
+	{
+		struct http_call *found = NULL;
+
+		for (struct http_call *call = client->calls; call != NULL; call = call->next)
+		{
+			if (call->finished)
+				found = call;
+		}
+		if (found == NULL)
+			return;
+		/* `done` may free the client, and with it curl's side of all calls. */
+		detach_call(found);
+		tell(found);
+		free_call(found);
+	}
+}
+
+static void
+collect(struct http_client *client)
+{
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(client->multi, &left)) != NULL)
+	{
+		struct http_call *call = NULL;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &call);
+		call->finished = true;
+		call->result = message->data.result;
+		if (!deadline_is_set(&client->telling))
+			deadline_set(client->loop, &client->telling, 0, on_telling, client);
+	}
+}
+
+/* --- requests --- */
+
+static bool
+add_headers(struct http_call *call, const char *const *headers)
+{
+	/* "Expect:" keeps curl from waiting a second for 100 Continue. */
+	call->headers = curl_slist_append(NULL, "Expect:");
+	if (call->headers == NULL)
+		return false;
+	for (; headers != NULL && *headers != NULL; headers++)
+	{
+		const char *colon = strchr(*headers, ':');
+		struct curl_slist *longer;
+
+		if (colon == NULL || colon == *headers || strpbrk(*headers, "\r\n") != NULL)
+			return false;
+		longer = curl_slist_append(call->headers, *headers);
+		if (longer == NULL)
+			return false;
+		call->headers = longer;
+	}
+	return true;
+}
+
+static bool
+set_method(CURL *easy, const struct http_options *options)
+{
+	bool good = true;
+
+	if (strcmp(options->method, "HEAD") == 0)
+		return curl_easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
+	if (options->body != NULL || strcmp(options->method, "POST") == 0)
+	{
+		good = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+								(curl_off_t) options->body_len) == CURLE_OK &&
+			   curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS,
+								options->body != NULL ? options->body : "") == CURLE_OK;
+	}
+	return good && curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, options->method) == CURLE_OK;
+}
+
+static bool
+url_good(const char *url)
+{
+	CURLU *parsed;
+	bool good;
+
+	if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
+		return false;
+	parsed = curl_url();
+	good = parsed != NULL && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK;
+	curl_url_cleanup(parsed);
+	return good;
+}
+
+static bool
+set_options(struct http_call *call, const struct http_options *options)
+{
+	CURL *easy = call->easy;
+	bool good = true;
+
+	good &= curl_easy_setopt(easy, CURLOPT_URL, options->url) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_USERAGENT, "voiceagent") == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) options->connect_timeout_ms) ==
+			CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) options->timeout_ms) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_WRITEDATA, call) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_HEADERDATA, call) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_debug) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_DEBUGDATA, call) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_PRIVATE, call) == CURLE_OK;
+	/* A proxy is nobody's business but the operator's, who sets it in the environment. */
+	return good && set_method(easy, options);
+}
+
+struct http_call *
+http_client_send(struct http_client *client, const struct http_options *options, http_done done,
+				 void *arg)
+{
+	struct http_call *call;
+	sigset_t before;
+
+	if (!url_good(options->url))
+		return NULL;
+	call = calloc(1, sizeof(*call));
+	if (call == NULL)
+		return NULL;
+	call->client = client;
+	call->done = done;
+	call->arg = arg;
+	call->max_reply = options->max_reply;
+	call->retry_after_s = -1;
+	call->easy = curl_easy_init();
+	if (call->easy == NULL || !add_headers(call, options->headers) || !set_options(call, options))
+	{
+		curl_easy_cleanup(call->easy);
+		curl_slist_free_all(call->headers);
+		free(call);
+		return NULL;
+	}
+	call->next = client->calls;
+	if (call->next != NULL)
+		call->next->prev = call;
+	client->calls = call;
+	block_signals(&before);
+	curl_multi_add_handle(client->multi, call->easy);
+	restore_signals(&before);
+	return call;
+}
+
+void
+http_client_cancel(struct http_call *call)
+{
+	detach_call(call);
+	free_call(call);
+}
+
+struct http_client *
+http_client_new(struct loop *loop, unsigned max_per_host)
+{
+	static bool initialised;
+	struct http_client *client = calloc(1, sizeof(*client));
+
+	if (!initialised && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	{
+		free(client);
+		return NULL;
+	}
+	initialised = true;
+	if (client == NULL || (client->timer = calloc(1, sizeof(*client->timer))) == NULL ||
+		(client->multi = curl_multi_init()) == NULL)
+	{
+		if (client != NULL)
+			free(client->timer);
+		free(client);
+		return NULL;
+	}
+	client->loop = loop;
+	uv_timer_init(loop_uv(loop), client->timer);
+	client->timer->data = client;
+	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
+	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+	curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long) max_per_host);
+	curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) MAX_CONNECTIONS);
+	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long) KEEP_IDLE);
+	return client;
+}
+
+static void
+on_timer_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+void
+http_client_free(struct http_client *client)
+{
+	sigset_t before;
+
+	if (client == NULL)
+		return;
+	while (client->calls != NULL)
+		http_client_cancel(client->calls);
+	client->freed = true;
+	deadline_clear(&client->telling);
+	block_signals(&before);
+	curl_multi_cleanup(client->multi);
+	restore_signals(&before);
+	uv_close((uv_handle_t *) client->timer, on_timer_closed);
+	loop_free_later(client->loop, &client->garbage);
+}

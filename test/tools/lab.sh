@@ -4,7 +4,7 @@
 #
 #   . test/tools/lab.sh
 #   lab_start [name=value …]           cluster with the extension, engine, gateway; waits for health
-#   lab_tenant NUMBER ENGINE SCENARIO  a tenant behind NUMBER, answered by ultravox or realtime
+#   lab_tenant NUMBER ENGINE SCENARIO [NAME]   a tenant behind NUMBER; ENGINE: ultravox or realtime
 #   lab_call NUMBER SCENARIO [OPTION …]    one call in the foreground; status 0 = as the scenario says
 #   lab_call_start NUMBER SCENARIO …       in the background; lab_call_wait waits and returns its status
 #   lab_transcript                     of the newest call: one line a turn, "role: text"
@@ -19,7 +19,7 @@
 
 LAB_ACCOUNT=AC00000000000000000000000000000001
 LAB_TOKEN=0123456789abcdef0123456789abcdef
-LAB_CALLER=+15551230001
+LAB_CALLER=  # empty: the scenario says
 lab_engine_pid=
 lab_call_pid=
 
@@ -90,10 +90,10 @@ lab_start()
 
 lab_tenant()
 {
-  local number=$1 engine=$2 scenario=$3
-  va_psql -v number="$number" -v engine="$engine" -v scenario="$scenario" \
+  local number=$1 engine=$2 scenario=$3 name=${4:-Tenant $1}
+  va_psql -v name="$name" -v number="$number" -v engine="$engine" -v scenario="$scenario" \
     -v account="$LAB_ACCOUNT" -v token="$LAB_TOKEN" <<'SQL'
-SELECT va_tenant_create('Tenant ' || :'number', 'real_estate', :'number') AS tenant \gset
+SELECT va_tenant_create(:'name', 'real_estate', :'number') AS tenant \gset
 UPDATE tenants
    SET settings = settings || jsonb_build_object('twilio_account_sid', :'account',
                                                  'voice_engine', :'engine',
@@ -113,7 +113,7 @@ lab_call()
 {
   local number=$1 scenario=$2
   shift 2
-  "${VA_PROGRAM:-$VA_BIN/voiceagent}" sandbox call --to "$number" --from "$LAB_CALLER" \
+  "${VA_PROGRAM:-$VA_BIN/voiceagent}" sandbox call --to "$number" ${LAB_CALLER:+--from "$LAB_CALLER"} \
     --scenario "$scenario" --scenarios "$VA_ROOT/src/sandbox/scenarios" \
     --speech "$VA_ROOT/build/speech" --url "http://127.0.0.1:$VA_HTTP_PORT" \
     --account-sid "$LAB_ACCOUNT" --auth-token "$LAB_TOKEN" --status-callbacks \

@@ -71,7 +71,7 @@ place_for(const struct turns *t, int64_t ordinal)
 	{
 		const struct turn *before = &t->open[place - 1];
 		bool later = before->ordinal > ordinal ||
-			(before->ordinal < 0 && before->role == ENGINE_ROLE_AGENT && before->len == 0);
+					 (before->ordinal < 0 && before->role == ENGINE_ROLE_AGENT && before->len == 0);
 
 		if (!later)
 			break;
@@ -118,7 +118,7 @@ is_late_text(struct turns *t, const struct engine_event *event, uint64_t now_ms)
 	size_t len = strlen(t->cut_short);
 
 	return event->role == ENGINE_ROLE_AGENT && len > 0 && now_ms < t->cut_short_ms + LATE_TEXT_MS &&
-		event->text_len >= len && memcmp(event->text, t->cut_short, len) == 0;
+		   event->text_len >= len && memcmp(event->text, t->cut_short, len) == 0;
 }
 
 static void

@@ -19,13 +19,13 @@ developer_goals = help setup check demo bench lint format unit fuzz program clea
 # SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer into a folder of its own;
 # WERROR=1 makes warnings errors (make check does).
 BUILD = $(if $(SANITIZE),build/asan,build)
-WARNINGS = -Wall -Wextra -Wvla -Wmissing-prototypes -Wshadow -Wformat=2 -Wformat-security \
+WARNINGS = -Wall -Wextra -Wvla -Wmissing-prototypes -Wshadow -Wformat-security \
 	$(if $(WERROR),-Werror)
 SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-PROGRAM_LIBRARIES = libwebsockets libuv libcurl json-c libpq speexdsp libcrypto
+PROGRAM_LIBRARIES = libwebsockets libuv libcurl json-c libpq speexdsp libssl libcrypto
 PROGRAM_CFLAGS = -std=gnu11 -g -O2 $(if $(SANITIZE),$(SANITIZERS)) $(WARNINGS) -Isrc -D_GNU_SOURCE \
 	$(shell pkg-config --cflags $(PROGRAM_LIBRARIES) 2>/dev/null)
-PROGRAM_LIBS = -lwebsockets -luv -lcurl -ljson-c -lpq -lspeexdsp -lcrypto -lm
+PROGRAM_LIBS = -lwebsockets -luv -lcurl -ljson-c -lpq -lspeexdsp -lssl -lcrypto -lm
 LIBRARY_LIBS = -lcrypto -ljson-c -lspeexdsp
 
 part_sources = $(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,$(1)))))
@@ -43,7 +43,8 @@ FUZZ_CFLAGS = $(PROGRAM_CFLAGS) -O1 $(SANITIZERS)
 # (PGXS has a meaning of its own for PROGRAM.) A checkout without main.c (one part of the source alone) still builds its library.
 COMPANION = $(if $(wildcard src/main.c),$(BUILD)/voiceagent)
 SCENARIOS = $(sort $(wildcard src/sandbox/scenarios/*))
-SPEECH = $(sort $(wildcard build/speech/*.wav))
+# Speech is synthesised where espeak-ng is at hand; the sandbox makes later what is missing.
+SPEECH_DONE = $(if $(COMPANION),$(if $(SCENARIOS),$(if $(shell command -v espeak-ng),build/speech/.done)))
 
 # ---- the server library: PGXS -------------------------------------------------------------------
 
@@ -78,7 +79,7 @@ $(error $(PG_CONFIG) not found: install postgresql-server-dev, set PG_CONFIG=/pa
 endif
 include $(PGXS)
 
-all: $(COMPANION)
+all: $(COMPANION) $(SPEECH_DONE)
 
 # core is also compiled into the program, where declarations may stand among statements.
 $(CORE_SOURCES:.c=.o): override CFLAGS += -Wno-declaration-after-statement
@@ -90,12 +91,12 @@ $(MODULE_big).so: src/voiceagent.map
 
 # The program goes beside `postgres`, where the launcher looks for it.
 install: install-program
-install-program: $(COMPANION)
+install-program: $(COMPANION) $(SPEECH_DONE)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(datadir)/voiceagent/scenarios' \
 		'$(DESTDIR)$(datadir)/voiceagent/speech'
 	$(if $(COMPANION),$(INSTALL_PROGRAM) $(COMPANION) '$(DESTDIR)$(bindir)/voiceagent')
 	$(if $(SCENARIOS),$(INSTALL_DATA) $(SCENARIOS) '$(DESTDIR)$(datadir)/voiceagent/scenarios/')
-	$(if $(SPEECH),$(INSTALL_DATA) $(SPEECH) '$(DESTDIR)$(datadir)/voiceagent/speech/')
+	$(if $(SPEECH_DONE),$(INSTALL_DATA) build/speech/*.wav '$(DESTDIR)$(datadir)/voiceagent/speech/')
 
 uninstall: uninstall-program
 uninstall-program:
@@ -119,6 +120,10 @@ $(BUILD)/voiceagent: $(PROGRAM_OBJECTS)
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
+
+build/speech/.done: $(SCENARIOS) | build/voiceagent
+	build/voiceagent sandbox speech --scenarios src/sandbox/scenarios --out $(@D)
+	@touch $@
 
 unit: $(UNIT_TESTS)
 

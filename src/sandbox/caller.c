@@ -69,8 +69,7 @@ caller_hang_up(struct caller *c, const char *ended_by, const char *why)
 	json_put_text(line, "ended_by", ended_by);
 	json_put_text(line, "why", why);
 	json_put_text(line, "sent_sha256", hex);
-	json_put_int(line, "steps_left",
-				 (long long) (c->cmd->scenario->step_count - c->script.step));
+	json_put_int(line, "steps_left", (long long) (c->cmd->scenario->step_count - c->script.step));
 	caller_log(c, line);
 	if (c->answered_ms)
 		caller_status_callback(c, "completed");
@@ -217,7 +216,8 @@ static const char usage[] =
 	"usage: voiceagent sandbox call --to NUMBER --scenario NAME|FILE [options]\n"
 	"\n"
 	"Dials a number of yours as Twilio and a caller would: signed webhooks, a media stream with\n"
-	"real speech, the steps of the scenario. Exit status 0: the call went as the scenario expects.\n"
+	"real speech, the steps of the scenario. Exit status 0: the call went as the scenario "
+	"expects.\n"
 	"\n"
 	"  --to NUMBER           the tenant's number, +15551234567\n"
 	"  --from NUMBER         the caller's (default: the scenario's)\n"

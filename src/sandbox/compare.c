@@ -18,7 +18,7 @@
 #include "sandbox/wav.h"
 
 #define SLACK_MS 3000 /* how far a stretch may have moved against the one before */
-#define FINE 8		  /* places a sample when the likeness is refined */
+#define FINE 8 /* places a sample when the likeness is refined */
 
 struct audio
 {
@@ -164,18 +164,17 @@ compare_all(const struct audio *sent, const struct audio *got)
 static const char usage[] =
 	"usage: voiceagent sandbox compare --sent FILE --received FILE [--exact | --least C]\n"
 	"\n"
-	"Looks for each stretch of speech of one WAV file in the other. Exit status 0: all were found,\n"
+	"Looks for each stretch of speech of one WAV file in the other. Exit status 0: all were "
+	"found,\n"
 	"with --exact sample by sample, else with a correlation of at least C (default 0.99).\n";
 
 int
 sandbox_compare_main(int argc, char **argv)
 {
-	static const struct option options[] = {{"sent", required_argument, NULL, 's'},
-											{"received", required_argument, NULL, 'r'},
-											{"exact", no_argument, NULL, 'x'},
-											{"least", required_argument, NULL, 'l'},
-											{"help", no_argument, NULL, 'h'},
-											{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"sent", required_argument, NULL, 's'}, {"received", required_argument, NULL, 'r'},
+		{"exact", no_argument, NULL, 'x'},		{"least", required_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'},		{NULL, 0, NULL, 0}};
 	const char *sent_path = NULL, *received_path = NULL;
 	struct audio sent = {0}, received = {0};
 	struct verdict v;

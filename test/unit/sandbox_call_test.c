@@ -32,7 +32,8 @@ static const char scenario[] =
 	"  {\"press\": \"5\"},"
 	"  {\"listen\": true}],"
 	" \"rules\": ["
-	"  {\"hears\": \"Tell me your opening hours, please.\", \"says\": \"From Monday to Friday we are "
+	"  {\"hears\": \"Tell me your opening hours, please.\", \"says\": \"From Monday to Friday we "
+	"are "
 	"open from nine in the morning to six in the evening, and on Saturdays from ten to two.\"},"
 	"  {\"hears\": \"Thank you, that is enough.\","
 	"   \"tools\": [{\"name\": \"note\", \"arguments\": {\"n\": 1}}], \"then\": \"Press five.\"},"
@@ -98,9 +99,10 @@ static void
 start_engine(void)
 {
 	char number[12];
-	char *argv[] = {"engine",	  "--port",	 number,		   "--scenarios",
-					folder,		  "--scenario", "short",	   "--ledger",
-					(char *) path("engine.jsonl"), "--wav-dir", folder, NULL};
+	char *argv[] = {"engine",	   "--port",   number,
+					"--scenarios", folder,	   "--scenario",
+					"short",	   "--ledger", (char *) path("engine.jsonl"),
+					"--wav-dir",   folder,	   NULL};
 	int fds[2];
 	char line[64];
 
@@ -118,12 +120,23 @@ static void
 start_caller(void)
 {
 	char url[64];
-	char *argv[] = {"call",		 "--to",		 "+15550100100", "--scenario",
-					(char *) path("short.json"), "--url",		 url,
-					"--account-sid", "AC00000000000000000000000000000001",
-					"--auth-token",	 "test-token",	 "--ledger",
-					(char *) path("caller.jsonl"), "--wav-dir",	 folder,
-					"--quiet",	 NULL};
+	char *argv[] = {"call",
+					"--to",
+					"+15550100100",
+					"--scenario",
+					(char *) path("short.json"),
+					"--url",
+					url,
+					"--account-sid",
+					"AC00000000000000000000000000000001",
+					"--auth-token",
+					"test-token",
+					"--ledger",
+					(char *) path("caller.jsonl"),
+					"--wav-dir",
+					folder,
+					"--quiet",
+					NULL};
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u", port);
 	caller_pid = start(sandbox_call_main, argv, 2);
@@ -142,8 +155,8 @@ to_phone(const int16_t *pcm, size_t count, size_t every)
 		audio[n++] = codec_ulaw_from_pcm(pcm[i]);
 	codec_base64_encode(payload, sizeof(payload), audio, n);
 	snprintf(text, sizeof(text),
-			 "{\"event\":\"media\",\"streamSid\":\"%s\",\"media\":{\"payload\":\"%s\"}}", stream_sid,
-			 payload);
+			 "{\"event\":\"media\",\"streamSid\":\"%s\",\"media\":{\"payload\":\"%s\"}}",
+			 stream_sid, payload);
 	if (phone)
 		ws_send_copy(phone, WS_TEXT, text, strlen(text), false);
 }
@@ -211,7 +224,8 @@ engine_message(void *arg, struct ws *ws, const char *data, size_t len, bool bina
 	if (strcmp(type, "playback_clear_buffer") == 0)
 		clear_phone();
 	else if (strcmp(type, "client_tool_invocation") == 0)
-		to_engine("{\"type\":\"client_tool_result\",\"invocationId\":\"inv-1\",\"result\":\"true\"}");
+		to_engine(
+			"{\"type\":\"client_tool_result\",\"invocationId\":\"inv-1\",\"result\":\"true\"}");
 	else
 		realtime_event(m, type);
 	json_object_put(m);
@@ -264,9 +278,13 @@ connect_engine(void)
 		"{\"modelToolName\":\"note\",\"description\":\"d\",\"client\":{}}}]}";
 	const char *headers[] = {"X-API-Key: k", "Content-Type: application/json", NULL};
 	const char *bearer[] = {"Authorization: Bearer k", "X-Tenant-ID: t", NULL};
-	struct http_options o = {.method = "POST", .headers = headers, .body = body,
-							 .body_len = sizeof(body) - 1, .connect_timeout_ms = 2000,
-							 .timeout_ms = 5000, .max_reply = 65536};
+	struct http_options o = {.method = "POST",
+							 .headers = headers,
+							 .body = body,
+							 .body_len = sizeof(body) - 1,
+							 .connect_timeout_ms = 2000,
+							 .timeout_ms = 5000,
+							 .max_reply = 65536};
 	char url[100];
 
 	if (realtime)
@@ -402,8 +420,10 @@ static void
 begin_server(void)
 {
 	struct http_server_handlers handlers = {.request = request, .upgrade = upgrade};
-	struct http_server_options options = {.addresses = "127.0.0.1", .max_connections = 20,
-										  .max_body = 65536, .request_timeout_s = 20};
+	struct http_server_options options = {.addresses = "127.0.0.1",
+										  .max_connections = 20,
+										  .max_body = 65536,
+										  .request_timeout_s = 20};
 
 	port = free_port();
 	options.ports[0] = (uint16_t) port;
@@ -442,7 +462,8 @@ static void
 compare_recordings(const char *name)
 {
 	glob_t sent, received;
-	char *argv[] = {"compare", "--sent", NULL, "--received", NULL, realtime ? NULL : "--exact", NULL};
+	char *argv[] = {"compare", "--sent", NULL, "--received", NULL, realtime ? NULL : "--exact",
+					NULL};
 	pid_t pid;
 	int status = -1;
 

@@ -17,13 +17,13 @@ main(void)
 	{
 		uint8_t byte;
 		int16_t sample;
-	} known[] = {{0xFF, 0},		 {0x7F, 0},	   {0x00, -32124}, {0x80, 32124}, {0xAA, 5372},
-				 {0x2A, -5372}, {0xD5, 716}, {0x55, -716},   {0xE7, 260}};
+	} known[] = {{0xFF, 0},		{0x7F, 0},	 {0x00, -32124}, {0x80, 32124}, {0xAA, 5372},
+				 {0x2A, -5372}, {0xD5, 716}, {0x55, -716},	 {0xE7, 260}};
 	static const struct
 	{
 		int16_t sample;
 		uint8_t byte;
-	} coded[] = {{0, 0xFF},	   {1, 0xFF},	   {-1, 0x7F},	  {100, 0xF2},
+	} coded[] = {{0, 0xFF},	   {1, 0xFF},	  {-1, 0x7F},	 {100, 0xF2},
 				 {1000, 0xCE}, {-1000, 0x4E}, {32767, 0x80}, {-32768, 0x00}};
 	bool right = true;
 	char text[64], hex[CODEC_SHA256_HEX];

@@ -53,7 +53,7 @@ travel(const struct speech *s, enum road road, size_t *out_count)
 		if (road == ULAW || road == NOISY)
 			a[i] = codec_pcm_from_ulaw(codec_ulaw_from_pcm(a[i]));
 		if (road == NOISY)
-			a[i] = (int16_t) (a[i] / 2 + rand() % 200 - 100);
+			a[i] = (int16_t) (a[i] / 2 + (int) (tap_random() % 200) - 100);
 		if (road == HOLES && i / 160 % 25 == 7)
 			a[i] = 0;
 	}
@@ -98,10 +98,10 @@ strangers(const struct scenario_set *set, struct speech_store *store)
 		for (size_t k = 0; k < set->items[i]->rule_count; k++)
 		{
 			const struct scenario_rule *rule = &set->items[i]->rules[k];
-			const struct speech *s = !rule->says ? NULL
-												 : speech_get(store, set->items[i]->agent_voice,
-															  rule->says, SPEECH_RATE, error,
-															  sizeof(error));
+			const struct speech *s = !rule->says
+										 ? NULL
+										 : speech_get(store, set->items[i]->agent_voice, rule->says,
+													  SPEECH_RATE, error, sizeof(error));
 			struct envelope e;
 
 			if (!s)

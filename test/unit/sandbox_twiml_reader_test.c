@@ -15,11 +15,12 @@ refused(const char *text, const char *why)
 static void
 accepted(void)
 {
-	const char *text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><!-- c -->\n"
-					   " <Connect><Stream url='wss://h/m'><Parameter name=\"token\" "
-					   "value=\"a&amp;b&#233;&#x1F600;\"/></Stream></Connect>\n"
-					   "<Say> Hi &lt;you&gt; <![CDATA[& me]]> </Say>"
-					   "<Redirect method=\"POST\">http://h/x#rc=5&amp;rp=ct</Redirect></Response>\n";
+	const char *text =
+		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><!-- c -->\n"
+		" <Connect><Stream url='wss://h/m'><Parameter name=\"token\" "
+		"value=\"a&amp;b&#233;&#x1F600;\"/></Stream></Connect>\n"
+		"<Say> Hi &lt;you&gt; <![CDATA[& me]]> </Say>"
+		"<Redirect method=\"POST\">http://h/x#rc=5&amp;rp=ct</Redirect></Response>\n";
 	char error[200] = "";
 	struct twiml_node *root = twiml_read(text, strlen(text), error, sizeof(error));
 	const struct twiml_node *stream;

@@ -19,7 +19,11 @@ signature(const char *key, const char *url, const char *const *pairs, const char
 	webhook_form_free(&form);
 }
 
-#define PAIRS(...) (const char *const[]){__VA_ARGS__, NULL}
+#define PAIRS(...)                                                                                 \
+	(const char *const[])                                                                          \
+	{                                                                                              \
+		__VA_ARGS__, NULL                                                                          \
+	}
 
 static void
 vectors(void)
@@ -63,12 +67,11 @@ vectors(void)
 			  "tZRxxpb/UcxbNuI9qTKCxIWaAso=", "standard port");
 	signature(K2, "http://pbx.example.com:8080/twilio/voice", PAIRS("CallSid", "CA1"),
 			  "gp2VOiFMlOjkK+ARpIUuHzSNOWM=", "plain http with port");
-	signature(K2, "wss://pbx.example.com/media", NULL, "+RWWSVQ32aR4+dK3c8kCaFDIwoA=",
-			  "WebSocket");
-	signature(K2, "wss://pbx.example.com/media/", NULL, "Q2P2MPVr12k31z3Y869DqtcKa3s=",
-			  "WebSocket with slash");
-	signature(K2, "https://pbx.example.com/media", NULL, "P+PB2R3x5P7i9T2RPFGeH9h3e4o=",
-			  "the same under https is another signature");
+	signature(K2, "wss://pbx.example.com/media", NULL, "+RWWSVQ32aR4+dK3c8kCaFDIwoA=", "WebSocket");
+	signature(K2, "wss://pbx.example.com/media/", NULL,
+			  "Q2P2MPVr12k31z3Y869DqtcKa3s=", "WebSocket with slash");
+	signature(K2, "https://pbx.example.com/media", NULL,
+			  "P+PB2R3x5P7i9T2RPFGeH9h3e4o=", "the same under https is another signature");
 }
 
 static void

@@ -162,8 +162,9 @@ answer_arrived(struct caller *c, struct call *call)
 	if (r->status != 200 ||
 		!answer_parse(r->body, url, sizeof(url), call->token, sizeof(call->token)))
 	{
-		if (c->failed == 0)
-			fprintf(stderr, "answer webhook: status %d\n%.400s\n", r->status, r->body);
+		if (c->failed < 3)
+			fprintf(stderr, "answer webhook after %.1f ms: status %d\n%.400s\n",
+					(double) (clock_ns() - r->begun) / 1e6, r->status, r->body);
 		call_over(c, call, "the answer is not a media stream");
 		return;
 	}

@@ -74,6 +74,8 @@ load_webhook(const struct load_options *o)
 {
 	static struct asker a;
 	struct epoll_event events[EVENTS];
+	struct usage before = usage_read(o->watch), after;
+	uint64_t database_us = usage_database_us(o->watch_database);
 	uint64_t limit;
 
 	a.o = o;
@@ -95,11 +97,16 @@ load_webhook(const struct load_options *o)
 		for (int i = 0; i < n; i++)
 			answered(&a, events[i].data.ptr, request_step(events[i].data.ptr));
 	}
+	after = usage_read(o->watch);
+	database_us = usage_database_us(o->watch_database) - database_us;
 	printf("{\"who\":\"%s\",\"mode\":\"webhook\",\"rate\":%u,\"seconds\":%.1f,\"requests\":%u,"
-		   "\"good\":%u,\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"late_p99_us\":%.1f}\n",
+		   "\"good\":%u,\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"late_p99_us\":%.1f,",
 		   o->label, o->rate, o->seconds, a.begun, a.good,
 		   (double) histogram_percentile(&a.latency, 50) / 1e3,
 		   (double) histogram_percentile(&a.latency, 99) / 1e3, (double) a.latency.max / 1e3,
 		   (double) histogram_percentile(&a.late, 99) / 1e3);
+	printf("\"bridge_us_a_request\":%.0f,\"database_us_a_request\":%.0f}\n",
+		   (double) (after.user_us + after.system_us - before.user_us - before.system_us) / a.begun,
+		   (double) database_us / a.begun);
 	return a.good == a.total ? 0 : 1;
 }

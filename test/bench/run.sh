@@ -35,6 +35,7 @@ shared=$(mktemp -p "$([ -d /dev/shm ] && echo /dev/shm || echo "$work")" bench.X
 clean_up()
 {
 	finish
+	[ -z "${autogroup:-}" ] || echo "$autogroup" > "/proc/$$/autogroup"
 	rm -rf "$work" "$shared"
 }
 if [[ $who_list == *gateway* ]]; then
@@ -47,6 +48,19 @@ fi
 say()
 {
 	echo "bench: $*" >&2
+}
+
+# All that is measured goes before whatever else this machine does, where we may ask for it: by its
+# nice value inside this session, by the session's own (sched_autogroup) beside the others.
+priority_raise()
+{
+	priority=0
+	autogroup=
+	if renice -n -15 $$ > "$work/renice" 2>&1; then
+		priority=-15
+		autogroup=$(sed -n 's/.* nice //p' "/proc/$$/autogroup" 2> /dev/null || true)
+		[ -z "$autogroup" ] || echo -15 2> /dev/null > "/proc/$$/autogroup" || autogroup=
+	fi
 }
 
 # The database of the gateway: one tenant, whose engine is the generator.
@@ -134,13 +148,20 @@ measure()
 	subject_stop
 }
 
+# Here all of the answer is measured, the database's part too: gateway and database may use every
+# core, as in production. (A new backend takes its cores from the postmaster.)
 measure_webhook()
 {
+	local cores
+
+	cores=0-$(($(nproc --all) - 1))
+	[ "$cores" = 0-0 ] || taskset -p -c "$cores" "$VA_PID" > "$work/taskset"
 	engine_start --calls 1
 	subject_start gateway
+	[ "$cores" = 0-0 ] || taskset -a -p -c "$cores" "$subject" > "$work/taskset"
 	timeout 60 "$out/load" webhook --webhook "http://127.0.0.1:$VA_HTTP_PORT/webhook/voice/answer" \
 		--account "$account" --token "$token" --to "$number" --rate 200 \
-		--seconds "$window" --label gateway > "$work/json" || status=1
+		--seconds "$window" --watch "$subject" --database "$VA_PID" --label gateway > "$work/json" || status=1
 	cat "$work/json" >> "$out/webhook.jsonl"
 	kill "$engine"
 	ended "$engine"
@@ -158,6 +179,7 @@ machine()
 	echo "| system | $(. /etc/os-release && echo "$PRETTY_NAME") |"
 	echo "| load before the run | $load_before |"
 	echo "| Node.js | $(node --version 2> /dev/null || echo none), ws $(sed -n 's/.*"ws": "\(.*\)".*/\1/p' "$here/package.json") |"
+	echo "| priority (nice) | $priority |"
 	echo "| windows | $rounds x $window s each |"
 }
 
@@ -172,6 +194,7 @@ write_docs()
 }
 
 status=0
+priority_raise
 load_before=$(cut -d ' ' -f 1-3 /proc/loadavg)
 if [ "$(nproc --all)" -gt 1 ]; then
 	taskset -p -c 1 $$ > "$work/taskset"

@@ -34,8 +34,7 @@ struct lws_host
 };
 
 static const struct lws_protocols protocols[] = {
-	{.name = "ws", .callback = ws_lws_callback, .rx_buffer_size = RX_BUFFER},
-	{.name = NULL}};
+	{.name = "ws", .callback = ws_lws_callback, .rx_buffer_size = RX_BUFFER}, {.name = NULL}};
 
 /* A silent peer is ws.c's concern (ws_keepalive); libwebsockets' own pings would come on top. */
 static const lws_retry_bo_t no_pings = {.secs_since_valid_ping = 0xfffe,
@@ -47,7 +46,8 @@ emit(int level, const char *line)
 	size_t len = strcspn(line, "\r\n");
 
 	if (level & LLL_ERR)
-		log_write(LOG_LEVEL_DEBUG, NULL, "libwebsockets: %.*s", (int) (len > 400 ? 400 : len), line);
+		log_write(LOG_LEVEL_DEBUG, NULL, "libwebsockets: %.*s", (int) (len > 400 ? 400 : len),
+				  line);
 }
 
 static void
@@ -83,27 +83,28 @@ static bool
 set_up(struct lws_host *host, unsigned max_connections)
 {
 	void *loops[1] = {loop_uv(host->loop)};
-	struct lws_context_creation_info info = {
-		.port = CONTEXT_PORT_NO_LISTEN,
-		.protocols = protocols,
-		.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-				   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-		.foreign_loops = loops,
-		.pcontext = &host->context,
-		.gid = (gid_t) -1,
-		.uid = (uid_t) -1,
-		.fd_limit_per_thread = max_connections + 64,
-		.pt_serv_buf_size = READ_SIZE,
-		.max_http_header_data = 4096,
-		.retry_and_idle_policy = &no_pings};
+	struct lws_context_creation_info info = {.port = CONTEXT_PORT_NO_LISTEN,
+											 .protocols = protocols,
+											 .options = LWS_SERVER_OPTION_LIBUV |
+														LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+														LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+											 .foreign_loops = loops,
+											 .pcontext = &host->context,
+											 .gid = (gid_t) -1,
+											 .uid = (uid_t) -1,
+											 .fd_limit_per_thread = max_connections + 64,
+											 .pt_serv_buf_size = READ_SIZE,
+											 .max_http_header_data = 4096,
+											 .retry_and_idle_policy = &no_pings};
 
 	lws_set_log_level(LLL_ERR, emit);
 	host->context = lws_create_context(&info);
 	if (host->context == NULL)
 	{
-		log_write(LOG_LEVEL_ERROR,
-				  &(struct log_context){.hint = "install the Debian package libwebsockets-evlib-uv"},
-				  "libwebsockets does not start on a libuv loop");
+		log_write(
+			LOG_LEVEL_ERROR,
+			&(struct log_context){.hint = "install the Debian package libwebsockets-evlib-uv"},
+			"libwebsockets does not start on a libuv loop");
 		return false;
 	}
 	host->server = make_vhost(host->context, "server", CONTEXT_PORT_NO_LISTEN_SERVER);

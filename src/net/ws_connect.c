@@ -30,7 +30,7 @@ struct ws_opening
 	char host[HOST_MAX + 1]; /* without brackets */
 	char port[6];
 	char host_header[HOST_MAX + 16];
-	char *path;	   /* path and query of the URL */
+	char *path; /* path and query of the URL */
 	char *headers; /* the owner's, each ended by CR LF */
 	struct lookup *lookup;
 	struct addrinfo *addresses, *next;

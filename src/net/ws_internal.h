@@ -16,8 +16,8 @@ enum ws_state
 	WS_STATE_OPENING, /* a client's name look-up, connection and handshake */
 	WS_STATE_OPEN,
 	WS_STATE_CLOSING, /* our close frame is due, or sent and the peer's awaited */
-	WS_STATE_FAILED,  /* broken; `close` is called in the next turn */
-	WS_STATE_DEAD	  /* `close` was called */
+	WS_STATE_FAILED, /* broken; `close` is called in the next turn */
+	WS_STATE_DEAD /* `close` was called */
 };
 
 struct ws_chunk; /* one queued message */
@@ -33,7 +33,7 @@ struct ws
 	struct ws_limits limits;
 	enum ws_state state;
 	int close_code; /* what `close` will report */
-	int send_code;	/* what our close frame says */
+	int send_code; /* what our close frame says */
 	int http_status;
 	char *close_text; /* owned; NULL = "connection lost" */
 	bool ping_due;
@@ -54,12 +54,12 @@ struct ws
 
 	struct loop_member member;
 	struct ws_opening *opening; /* ws_connect.c's, while WS_STATE_OPENING */
-	void (*gone)(void *arg);	/* told when the object ends, or NULL */
+	void (*gone)(void *arg); /* told when the object ends, or NULL */
 	void *gone_arg;
 };
 
-struct ws *ws_create(struct loop *loop, struct ws_limits limits,
-					 const struct ws_handlers *handlers, void *arg);
+struct ws *ws_create(struct loop *loop, struct ws_limits limits, const struct ws_handlers *handlers,
+					 void *arg);
 
 /* Frees one that was created and never shown to its owner. */
 void ws_discard(struct ws *ws);

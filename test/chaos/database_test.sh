@@ -32,7 +32,7 @@ ok 'drop_extension_stops_the_gateway' va_wait_until 10 gateway_count_is 0
 ok 'and_the_scheduler' va_wait_until 10 scheduler_gone
 app_psql -c 'CREATE EXTENSION voiceagent'
 ok 'create_extension_again_starts_them' va_wait_until 10 gateway_connected
-app_psql -c 'BEGIN; DROP EXTENSION voiceagent; ROLLBACK' 
+app_psql -c 'BEGIN; DROP EXTENSION voiceagent; ROLLBACK'
 ok 'a_drop_rolled_back_stops_nothing' va_is_true "SELECT ($GATEWAY_SESSIONS) > 0"
 
 # ---- the database -------------------------------------------------------------------------------

@@ -421,38 +421,35 @@ take_stream(struct call *call, struct media *media, const struct twilio_message 
 	call_note_state(call, "stream_started", NULL, call->metrics.stream_start_ms);
 }
 
-bool
+enum call_started
 call_start(struct gateway *g, struct media *media, const struct twilio_message *start,
 		   struct call **out)
 {
 	struct call *call = call_by_token(g, start->token);
 
 	if (start->token[0] == '\0' || start->call_sid[0] == '\0' || start->stream_sid[0] == '\0')
-		return false;
+		return CALL_NO_TOKEN;
 	if (call != NULL)
 	{
 		if (call->media != NULL || strcmp(call->call_sid, start->call_sid) != 0 ||
 			strcmp(call->account_sid, start->account_sid) != 0)
-			return false;
+			return CALL_NO_TOKEN;
 		*out = call;
 		take_stream(call, media, start);
 		confirm_stream(call, start->token, 0);
 		call_event(call, CALL_EVENT_STREAM);
-		return true;
+		return CALL_STARTED;
 	}
 	if (g->stopping || g->call_count >= g->settings.max_calls)
-	{
-		gateway_reject(g, REJECT_BUSY);
-		return false;
-	}
+		return CALL_NO_ROOM;
 	call = call_new(g, CALL_ASKING, start->call_sid, start->account_sid);
 	if (call == NULL)
-		return false;
+		return CALL_NO_ROOM;
 	*out = call;
 	copy_text(call->token, sizeof(call->token), start->token);
 	take_stream(call, media, start);
 	confirm_stream(call, start->token, CALL_ASK_MS);
-	return true;
+	return CALL_STARTED;
 }
 
 void

@@ -17,6 +17,7 @@
 
 #include "pg/errcodes.h"
 #include "pg/key_file.h"
+#include "worker/compat.h"
 
 #define SEAL_VERSION 1
 #define NONCE_SIZE 12

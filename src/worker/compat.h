@@ -10,6 +10,9 @@
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h" /* VARDATA and its kind: part of postgres.h before */
+#endif
 #if PG_VERSION_NUM >= 170000
 #include "utils/resowner.h"
 #endif

@@ -6,10 +6,6 @@
 #include "gateway/turns.h"
 #include "tap.h"
 
-/* The units under test belong to the gateway, which is not linked into unit tests as a whole. */
-#include "gateway/playback.c"
-#include "gateway/turns.c"
-
 #define MS(x) ((uint64_t) (x) *1000)
 
 static void

@@ -1,13 +1,11 @@
 /*
  * gateway_parts_test.c: the gateway's small pure parts: keys, settings, URLs, credentials.
  */
+#include "gateway/credentials.h"
+#include "gateway/keys.h"
+#include "gateway/settings.h"
+#include "gateway/urls.h"
 #include "tap.h"
-
-/* The units under test belong to the gateway, which is not linked into unit tests as a whole. */
-#include "gateway/credentials.c"
-#include "gateway/keys.c"
-#include "gateway/settings.c"
-#include "gateway/urls.c"
 
 static void
 keys(void)

@@ -5,9 +5,6 @@
 
 #include "tap.h"
 
-/* The unit under test belongs to the gateway, which is not linked into unit tests as a whole. */
-#include "gateway/call_state.c"
-
 static bool
 has_stream(enum call_state state)
 {

@@ -5,9 +5,6 @@
 
 #include "tap.h"
 
-/* The unit under test belongs to the gateway, which is not linked into unit tests as a whole. */
-#include "gateway/turns.c"
-
 static struct engine_event
 said(enum engine_role role, const char *text, bool delta, bool final, int64_t ordinal)
 {

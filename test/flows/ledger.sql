@@ -21,14 +21,15 @@ SELECT DISTINCT e.value ->> 'text' AS text, (e.value ->> 'ms')::numeric AS ms
 FROM test.speech, jsonb_each(manifest) AS e;
 
 -- What was said by both sides, in the order in which it ended. A sentence of the caller that was never
--- finished (he hung up) counts as interrupted. heard_ms: how much of the agent's sentence the caller's
+-- finished (he hung up) counts as interrupted; only the realtime engine tells of it, the other one sends
+-- final texts of the caller alone. heard_ms: how much of the agent's sentence the caller's
 -- line played before it was cleared; the caller measures it by his ear, the agent knows nothing of it.
 CREATE VIEW test.dialogue AS
 WITH spoken AS (
 	SELECT scenario, at, n, 'user' AS role, line ->> 'text' AS full_text,
 		event = 'saying' AS interrupted, CASE event WHEN 'pressed' THEN 'dtmf' ELSE 'voice' END AS medium
 	FROM test.events e
-	WHERE who = 'caller' AND (event IN ('said', 'pressed') OR event = 'saying' AND NOT EXISTS (
+	WHERE who = 'caller' AND (event IN ('said', 'pressed') OR event = 'saying' AND scenario LIKE '%-rt' AND NOT EXISTS (
 		SELECT FROM test.events l WHERE l.id = e.id AND l.event = 'said' AND l.n > e.n AND l.line ->> 'text' = e.line ->> 'text'))
 	UNION ALL
 	SELECT scenario, at, n, 'agent', coalesce(line ->> 'full', line ->> 'text'), (line ->> 'interrupted')::boolean, 'voice'

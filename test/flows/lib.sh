@@ -184,3 +184,45 @@ webhook_status()
 {
   webhook "$@" | head -n 1
 }
+
+# plain OPTION … URL: the status of any request.
+plain()
+{
+  curl -sS --max-time 20 -o /dev/null -w '%{http_code}\n' "$@"
+}
+
+# ---- counted rejections --------------------------------------------------------------------------
+
+# The counters are known when a rejection that was made on purpose has arrived: the gateway reports
+# its totals every two seconds. (The later ones are counted along with it.)
+barrier()
+{
+  local old
+  old=$(number_of rejected.not_found)
+  plain "http://127.0.0.1:$VA_HTTP_PORT/barrier" >/dev/null
+  tally[not_found]=$((tally[not_found] + 1))
+  va_wait_until 10 eval '[ "$(number_of rejected.not_found)" -gt '"$old"' ]'
+}
+counters()
+{
+  row "SELECT name, trim_scale(value) FROM va_stats() WHERE name LIKE 'rejected.%' ORDER BY name"
+}
+declare -A tally
+
+# Between these two a test adds to tally[KIND] what should be counted; then $counted must be $wanted.
+counting_begins()
+{
+  barrier
+  before=$(counters)
+  tally=()
+}
+
+# shellcheck disable=SC2034
+counting_ends()
+{
+  local name
+  barrier
+  counted=$(counters)
+  wanted=$(for name in "${!tally[@]}"; do echo "$name ${tally[$name]}"; done |
+    awk 'NR == FNR { more[$1] = $2; next } { split($0, f, "|"); print f[1] "|" f[2] + more[substr(f[1], 10)] }' - <(echo "$before"))
+}

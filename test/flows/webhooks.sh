@@ -114,21 +114,6 @@ ok 'back to the first one' va_wait_until 10 accepts $LAB_TOKEN
 
 # ---- requests that are turned away ---------------------------------------------------------------
 
-# The counters are known when a rejection that was made on purpose has arrived: the gateway reports
-# its totals every two seconds. (The later ones are counted along with it.)
-barrier()
-{
-  local old
-  old=$(number_of rejected.not_found)
-  plain "http://127.0.0.1:$VA_HTTP_PORT/barrier" >/dev/null
-  tally[not_found]=$((tally[not_found] + 1))
-  va_wait_until 10 eval '[ "$(number_of rejected.not_found)" -gt '"$old"' ]'
-}
-counters()
-{
-  row "SELECT name, trim_scale(value) FROM va_stats() WHERE name LIKE 'rejected.%' ORDER BY name"
-}
-declare -A tally
 # turned_away STATUS COUNTER WHAT COMMAND…
 turned_away()
 {
@@ -139,13 +124,7 @@ turned_away()
   tally[$counter]=$((tally[$counter] + 1))
   is "$what: no row is touched" "$(digest)" "$rows"
 }
-plain()
-{
-  curl -sS --max-time 20 -o /dev/null -w '%{http_code}\n' "$@"
-}
-barrier
-before=$(counters)
-tally=()
+counting_begins
 SIGNATURE=$(printf 'wrong' | openssl dgst -sha1 -hmac x -binary | base64) turned_away 403 bad_signature 'a wrong signature' answer CA10
 SIGNATURE=none turned_away 403 bad_signature 'no signature' answer CA11
 SIGNATURE='@@@@' turned_away 403 bad_signature 'a signature that is no base64' answer CA12
@@ -179,10 +158,8 @@ turned_away 400 malformed 'a malformed form' plain -H 'Content-Type: application
 turned_away 415 malformed 'another content type' plain -H 'Content-Type: text/xml' --data-binary '<a/>' "$BASE/webhook/voice/answer"
 turned_away 400 malformed 'no CallSid' webhook answer From=+15550100011 "To=$NUMBER"
 
-barrier
-wanted=$(for name in "${!tally[@]}"; do echo "$name ${tally[$name]}"; done |
-  awk 'NR == FNR { more[$1] = $2; next } { split($0, f, "|"); print f[1] "|" f[2] + more[substr(f[1], 10)] }' - <(echo "$before"))
-is 'each of them is counted once, by its kind' "$(counters)" "$wanted"
+counting_ends
+is 'each of them is counted once, by its kind' "$counted" "$wanted"
 
 # ---- addresses -----------------------------------------------------------------------------------
 

@@ -327,12 +327,16 @@ test_listen(void)
 static void
 test_targets(void)
 {
-	struct db *db = open_db(1, "va \"net\" test", "host=127.0.0.1 port=1 user=nobody");
+	struct db *db = open_db(1, "va \"net\" test", "host=localhost port=1 user=nobody");
 	struct answer a = ask_now(db, "SELECT session_user", NULL);
 
 	is_str(a.value, "va \"net\" test", "the second target works, and runs as its role");
 	a = ask_now(db, "SELECT count(*) FROM va_net_test", NULL);
 	is_str(a.sqlstate, "42501", "with the rights of the role");
+	db_close(db, 1000);
+	db = open_db(1, NULL, "host=name.invalid user=nobody");
+	a = ask_now(db, "SELECT 1", NULL);
+	is_str(a.value, "1", "so it does behind a host that does not exist");
 	db_close(db, 1000);
 	db = open_db(1, "no such role", NULL);
 	ask(db, 0, "SELECT 1", NULL, 500, &a);

@@ -374,7 +374,7 @@ fetch(const char *url, const char *body, unsigned timeout_ms, size_t max_reply)
 								   .headers = (const char *const[]){"X-A: b", NULL},
 								   .body = body,
 								   .body_len = body != NULL ? strlen(body) : 0,
-								   .connect_timeout_ms = 3000,
+								   .connect_timeout_ms = 30000,
 								   .timeout_ms = timeout_ms,
 								   .max_reply = max_reply};
 
@@ -386,7 +386,7 @@ fetch(const char *url, const char *body, unsigned timeout_ms, size_t max_reply)
 	}
 	if (reply.came > 0)
 		abort(); /* told before http_client_send returned */
-	run_until(loop, 15, reply.came);
+	run_until(loop, 60, reply.came);
 	return reply;
 }
 
@@ -498,7 +498,7 @@ test_client(void)
 	r = fetch(url, "x", 5000, 1000);
 	is_str(r.error, "connection closed without an answer", "closed without an answer");
 	snprintf(url, sizeof(url), "https://127.0.0.1:%u/", port);
-	r = fetch(url, NULL, 5000, 1000);
+	r = fetch(url, NULL, 60000, 1000);
 	ok(r.status == 0 && strstr(r.error, "TLS") != NULL, "no TLS there: %s", r.error);
 	is_str(fetch("ftp://127.0.0.1/", NULL, 100, 10).error, "refused at once", "another scheme");
 	is_str(fetch("http://a b/", NULL, 100, 10).error, "refused at once", "a malformed URL");

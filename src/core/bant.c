@@ -288,6 +288,8 @@ check_weight(enum bant_part part, double weight, struct va_error *err)
 static bool
 check_threshold(const char *name, double threshold, double highest, struct va_error *err)
 {
+	if (highest == 0 && threshold != 0)
+		return va_fail(err, "the threshold \"%s\" is always 0", name);
 	if (isnan(threshold) || threshold < 0 || threshold > highest)
 		return va_fail(err, "the threshold \"%s\" must be between 0 and %g, not %g", name, highest,
 					   threshold);

@@ -153,11 +153,12 @@ zone_instant
 cadence_allowed(const struct cadence_rules *rules, uint32_t wanted, zone_instant at,
 				uint32_t *moved)
 {
-	zone_instant last = at + HOURS_HORIZON_DAYS * ZONE_DAY;
+	zone_instant last;
 	uint32_t reasons = 0;
 
 	if (!zone_valid(at))
 		return ZONE_NEVER;
+	last = at + HOURS_HORIZON_DAYS * ZONE_DAY;
 	for (int round = 0; round < ROUNDS_MAX; round++)
 	{
 		zone_instant next = next_candidate(rules, wanted, at, &reasons);
@@ -230,14 +231,24 @@ struct history
 	bool done[CADENCE_STEPS_MAX];
 	int pending[CADENCE_STEPS_MAX]; /* index of the step's first pending task, or -1 */
 	int last_done; /* index of the last done step, or -1 */
+	int last_begun; /* the same, counting pending tasks whose time has come */
 	zone_instant floor; /* the gap after whatever was done last, in any sequence */
 };
 
+/* Does the sequence have this task's step? Rows may outlive a sequence that was shortened. */
+static bool
+is_step_of(const struct cadence_sequence *sequence, const struct cadence_task *task)
+{
+	return sequence != NULL && task->sequence == sequence->id && task->step >= 1 &&
+		   task->step <= sequence->count;
+}
+
 static bool
 read_history(const struct cadence_sequence *sequence, const struct cadence_rules *rules,
-			 const struct cadence_task *tasks, int task_count, struct history *h)
+			 const struct cadence_task *tasks, int task_count, zone_instant now, struct history *h)
 {
 	h->last_done = -1;
+	h->last_begun = -1;
 	h->floor = ZONE_FIRST;
 	for (int i = 0; i < CADENCE_STEPS_MAX; i++)
 	{
@@ -247,7 +258,7 @@ read_history(const struct cadence_sequence *sequence, const struct cadence_rules
 	for (int i = 0; i < task_count; i++)
 	{
 		const struct cadence_task *task = &tasks[i];
-		int step = task->step - 1;
+		int step;
 
 		if (task->status == CADENCE_WITHDRAWN)
 			continue;
@@ -255,9 +266,9 @@ read_history(const struct cadence_sequence *sequence, const struct cadence_rules
 			return false;
 		if (task->status == CADENCE_DONE)
 			h->floor = latest(h->floor, task->at + rules->minimum_gap);
-		if (sequence == NULL || task->sequence != sequence->id || step < 0 ||
-			step >= sequence->count)
+		if (!is_step_of(sequence, task))
 			continue;
+		step = task->step - 1;
 		if (task->status == CADENCE_DONE)
 		{
 			h->done[step] = true;
@@ -265,6 +276,10 @@ read_history(const struct cadence_sequence *sequence, const struct cadence_rules
 		}
 		else if (h->pending[step] < 0)
 			h->pending[step] = i;
+		else
+			continue;
+		if ((task->status == CADENCE_DONE || task->at <= now) && step > h->last_begun)
+			h->last_begun = step;
 	}
 	return true;
 }
@@ -283,14 +298,16 @@ replan_step(const struct cadence_sequence *sequence, int index, zone_instant sta
 	change->task = task;
 	change->step = index + 1;
 	change->moved = 0;
-	if (task >= 0 && tasks[task].at <= now)
+	if (index < h->last_begun && task < 0)
+		return false;
+	if (task >= 0 && (tasks[task].at <= now || index < h->last_begun))
 	{
-		change->action = CADENCE_KEEP;
+		bool keep = tasks[task].at <= now && index > h->last_done;
+
+		change->action = keep ? CADENCE_KEEP : CADENCE_CANCEL;
 		change->due = tasks[task].at;
 		return true;
 	}
-	if (task < 0 && index < h->last_done)
-		return false;
 	planned = place(sequence, index, start, rules, floor, now);
 	change->due = planned.due;
 	change->moved = planned.moved;
@@ -308,10 +325,8 @@ static bool
 is_wanted(const struct cadence_sequence *sequence, const struct cadence_task *tasks, int i,
 		  const struct history *h)
 {
-	int step = tasks[i].step - 1;
-
-	return sequence != NULL && tasks[i].sequence == sequence->id && step >= 0 &&
-		   step < sequence->count && h->pending[step] == i && !h->done[step];
+	return is_step_of(sequence, &tasks[i]) && h->pending[tasks[i].step - 1] == i &&
+		   !h->done[tasks[i].step - 1];
 }
 
 int
@@ -324,7 +339,7 @@ cadence_replan(const struct cadence_sequence *sequence, zone_instant start,
 	int count = 0;
 
 	if (!zone_valid(start) || !zone_valid(now) || max - CADENCE_STEPS_MAX < task_count ||
-		!read_history(sequence, rules, tasks, task_count, &h))
+		!read_history(sequence, rules, tasks, task_count, now, &h))
 		return -1;
 	for (int i = 0; i < task_count; i++)
 	{

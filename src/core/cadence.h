@@ -165,10 +165,11 @@ int cadence_plan(const struct cadence_sequence *sequence, zone_instant start,
  * instant at which the lead got its present temperature). sequence NULL: no sequence at all, every
  * pending task is cancelled (opted out, booked, closed).
  *
- * - Done steps stay done and are not repeated, also when the lead comes back to a sequence; a
- *   step that is missing before the last done one is not made up for.
+ * - Done steps stay done and are not repeated, also when the lead comes back to a sequence. What
+ *   stands before a step that is done is not made up for: it is not added, and cancelled if pending.
  * - A pending task of this sequence whose time has come (at <= now) is kept as it is: it is about to
- *   happen. Others are moved to where the plan puts them, if that is elsewhere.
+ *   happen, and counts as done for the steps before it that would happen later. Others are moved to
+ *   where the plan puts them, if that is elsewhere.
  * - A step whose time has passed without a task is due now, or as soon as allowed.
  *
  * Every pending task gets exactly one change, and so does every step to add: at most task_count +

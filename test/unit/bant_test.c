@@ -282,6 +282,8 @@ static const struct loose loose[] = {
 	{"text with thirty digits", TEXT("0.123456789012345678901234567890"), true, true,
 	 0.12345678901234568, NULL},
 	{"text 000000000000000000000000.5", TEXT("000000000000000000000000.5"), true, true, 0.5, NULL},
+	{"text 100000000000000000000e-20", TEXT("100000000000000000000e-20"), true, true, 1, NULL},
+	{"text 1e-25", TEXT("1e-25"), true, true, 1e-25, NULL},
 	{"text TRUE", TEXT("TRUE"), true, true, 1, NULL},
 	{"text Yes", TEXT(" Yes "), true, true, 1, NULL},
 	{"text no", TEXT("no"), true, true, 0, NULL},
@@ -401,6 +403,8 @@ engagement_figures(void)
 	ok(bant_engagement(&odd) == 0.5, "negative counts are none, great ones are full");
 	old.days_since_contact = INFINITY;
 	ok(bant_engagement(&old) == 0, "nothing is left after for ever");
+	old.days_since_contact = NAN;
+	ok(bant_engagement(&old) == 0, "nor where there was no contact");
 }
 
 static int64_t *

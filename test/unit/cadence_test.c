@@ -235,6 +235,27 @@ gaps_and_never(void)
 		   "nothing is allowed at never");
 }
 
+/* Both calendars open, at last, further away than anybody looks. */
+static void
+horizon(void)
+{
+	struct hours_day day = {1, {{HM(9, 0), HM(10, 0)}}};
+	struct hours_holiday first[] = {{zone_day(2027, 6, 20), day}, {zone_day(2028, 5, 1), day}};
+	struct hours_holiday second[] = {{zone_day(2027, 6, 10), day}, {zone_day(2028, 5, 1), day}};
+	struct hours_calendar contact = {.holidays = first, .holiday_count = 2};
+	struct hours_calendar office = {.holidays = second, .holiday_count = 2};
+	struct cadence_rules rules = free_rules(&utc);
+	uint32_t moved = 0;
+
+	rules.contact[CADENCE_HUMAN_CALL] = &contact;
+	rules.human_hours = &office;
+	is_int(cadence_allowed(&rules, 1u << CADENCE_HUMAN_CALL, stamp(2027, 6, 15, 0, 0), &moved),
+		   stamp(2028, 5, 1, 9, 0), "a common hour in 321 days is found");
+	is_int(moved, CADENCE_MOVED_BY_QUIET_HOURS | CADENCE_MOVED_BY_HUMAN_HOURS, "moved by both");
+	is_int(cadence_allowed(&rules, 1u << CADENCE_HUMAN_CALL, stamp(2026, 6, 1, 0, 0), NULL),
+		   ZONE_NEVER, "one in 700 days is not, though each step on the way is short enough");
+}
+
 static void
 checks(void)
 {
@@ -443,6 +464,22 @@ around_what_happened(void)
 	ok(lead.task[0].at == start + 4 * ZONE_DAY && lead.task[1].at == lead.task[0].at + ZONE_HOUR &&
 		   lead.task[3].at == start + 7 * ZONE_DAY,
 	   "a plan that comes late begins now, with the gaps, and meets the old one");
+}
+
+/* A pending step that is allowed no more is cancelled, and the others stand. */
+static void
+no_longer_allowed(void)
+{
+	struct hours_calendar closed = {0};
+	struct cadence_rules rules = free_rules(&utc);
+	zone_instant start = stamp(2026, 6, 1, 12, 0);
+	struct lead lead = {0};
+
+	replan(&lead, hot(), start, &rules, start);
+	rules.contact[CADENCE_HUMAN_CALL] = &closed;
+	is_int(replan(&lead, hot(), start, &rules, start), 1, "what is allowed no more is cancelled");
+	is_str(pending(&lead), "hot1 hot3 hot4 hot5", "the rest stands");
+	is_int(replan(&lead, hot(), start, &rules, start), 0, "and it is not cancelled twice");
 }
 
 static void
@@ -727,9 +764,11 @@ main(void)
 	elapsed_and_calendar();
 	quiet_hours();
 	gaps_and_never();
+	horizon();
 	checks();
 	warmer_and_back();
 	around_what_happened();
+	no_longer_allowed();
 	refusals();
 	plan_properties();
 	replan_properties();

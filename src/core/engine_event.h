@@ -40,6 +40,7 @@ struct engine_event
 	size_t text_len;
 	bool is_delta; /* text is a piece to append, not the whole so far */
 	bool is_final;
+	bool is_echo;	 /* a text that we sent, given back; nobody spoke it */
 	int64_t ordinal; /* orders the turns of one session; -1 when the protocol has none */
 	const char *tool_name;
 	const char *invocation_id;	   /* "" when the protocol sent none */

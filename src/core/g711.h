@@ -1,8 +1,8 @@
 /*
  * g711.h: mu-law, the audio of the telephone (ITU-T G.711), to and from 16 bit linear samples.
  *
- * Table driven both ways: this runs for every 20 ms of every call. Samples are native-endian
- * int16_t; the byte order of a wire is the caller's concern (all ours are little-endian).
+ * Written for speed: this runs for every 20 ms of every call. Samples are native-endian int16_t;
+ * the byte order of a wire is the caller's concern (all ours are little-endian).
  */
 #ifndef VA_CORE_G711_H
 #define VA_CORE_G711_H

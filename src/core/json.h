@@ -21,6 +21,10 @@
  * complete JSON text. (The JSON text `null` is refused too: no message of ours is just null.) */
 struct json_object *json_parse(const char *text, size_t len, struct va_error *err);
 
+/* Is this one complete JSON text that json_parse would take (or `null`)? Allocates nothing; the
+ * one thing it does not see is a number beyond the range of a double. */
+bool json_check(const char *text, size_t len, struct va_error *err);
+
 /* Members of an object. Each returns the fallback when obj is not an object, the member is absent
  * or null, or has another type: a string is never read as a number or the reverse. Returned
  * strings live as long as obj. */
@@ -28,6 +32,6 @@ struct json_object *json_member(struct json_object *obj, const char *key);
 const char *json_text(struct json_object *obj, const char *key, const char *fallback);
 bool json_integer(struct json_object *obj, const char *key, int64_t *value);
 bool json_number(struct json_object *obj, const char *key, double *value);
-bool json_bool(struct json_object *obj, const char *key, bool fallback);
+bool json_flag(struct json_object *obj, const char *key, bool fallback);
 
 #endif

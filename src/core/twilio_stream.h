@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/error.h"
 
@@ -35,7 +36,9 @@ enum twilio_event
 struct twilio_message
 {
 	enum twilio_event event;
-	/* TWILIO_MEDIA: base64 of mu-law, a part of the parsed text, and ms since the stream began. */
+	/* TWILIO_MEDIA: base64 of mu-law, a part of the parsed text, and ms since the stream began.
+	 * Where the sender wrote "\/" for "/" (some JSON writers do) the payload has it too:
+	 * twilio_stream_audio decodes both. */
 	const char *payload;
 	size_t payload_len;
 	uint64_t timestamp_ms;
@@ -55,6 +58,10 @@ struct twilio_message
 /* Parses one text message. Never reads beyond len; `out` may point into `text`. */
 enum twilio_event twilio_stream_parse(const char *text, size_t len, struct twilio_message *out,
 									  struct va_error *err);
+
+/* Decodes the payload of a media message into out, which holds size bytes. Returns the number of
+ * mu-law bytes, or -1 when it is not base64 or does not fit. */
+ssize_t twilio_stream_audio(const struct twilio_message *message, uint8_t *out, size_t size);
 
 /* Bytes that twilio_stream_media needs for `count` mu-law bytes (an upper bound). */
 #define TWILIO_MEDIA_BOUND(count) (96 + TWILIO_SID_SIZE + ((count) + 2) / 3 * 4)

@@ -1,12 +1,15 @@
 /*
  * lead_stage.h: the life of a lead, as a table of the steps that exist.
  *
- *   new --qualify--> qualified --contact--> contacted --schedule--> meeting_scheduled --win--> closed_won
- *                        ^                   ^   ^  \___________unschedule______/
- *                        |                   |   |
- *                        +------reopen-------+   +- wake (back to the stage it was archived in)
- *                                |               |
- *   any open stage --lose--> closed_lost      archived <--archive-- new, qualified, contacted
+ *         qualify            contact            schedule                    win
+ *   new ----------> qualified -------> contacted -------> meeting_scheduled -----> closed_won
+ *                                                <-------
+ *                                               unschedule
+ *
+ *   lose:    from each of these but closed_won, to closed_lost
+ *   reopen:  from closed_lost to contacted or qualified
+ *   archive: from new, qualified and contacted, to archived
+ *   wake:    from archived to contacted, qualified or new, wherever it was archived
  *
  * A lead moves one step at a time and every step has a name, because each brings its own work with
  * it (the actions). Closed is closed: a won deal stays, a lost lead comes back by `reopen` and no

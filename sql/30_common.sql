@@ -33,43 +33,51 @@ $$;
 
 -- A setting: the tenant's own, else the platform's, else NULL.
 CREATE FUNCTION @extschema@.va_setting(p_settings jsonb, p_name text) RETURNS jsonb
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(nullif(p_settings -> p_name, 'null'),
-					(SELECT s.value FROM @extschema@.settings s WHERE s.name = p_name))
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT coalesce(nullif(p_settings -> p_name, 'null'),
+					(SELECT s.value FROM @extschema@.settings s WHERE s.name = p_name)));
+END
 $$;
 
 CREATE FUNCTION @extschema@.va_setting_text(p_settings jsonb, p_name text, p_default text) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(CASE WHEN jsonb_typeof(v) IN ('string', 'number', 'boolean') THEN v #>> '{}' END,
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT coalesce(CASE WHEN jsonb_typeof(v) IN ('string', 'number', 'boolean') THEN v #>> '{}' END,
 					p_default)
-	FROM @extschema@.va_setting(p_settings, p_name) v
+	FROM @extschema@.va_setting(p_settings, p_name) v);
+END
 $$;
 
 CREATE FUNCTION @extschema@.va_setting_integer(p_settings jsonb, p_name text, p_default integer)
 	RETURNS integer
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(CASE WHEN jsonb_typeof(v) = 'number'
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT coalesce(CASE WHEN jsonb_typeof(v) = 'number'
 						 THEN greatest(least((v #>> '{}')::numeric, 2147483647), 0)::integer END,
 					p_default)
-	FROM @extschema@.va_setting(p_settings, p_name) v
+	FROM @extschema@.va_setting(p_settings, p_name) v);
+END
 $$;
 
 -- The Twilio account that speaks for a tenant.
 CREATE FUNCTION @extschema@.va_tenant_account(p_tenant uuid) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT @extschema@.va_setting_text(t.settings, 'twilio_account_sid', NULL)
-	FROM @extschema@.tenants t WHERE t.id = p_tenant
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT @extschema@.va_setting_text(t.settings, 'twilio_account_sid', NULL)
+	FROM @extschema@.tenants t WHERE t.id = p_tenant);
+END
 $$;
 
 -- A non-negative whole number of a webhook's parameter, or NULL: what comes from outside never
--- raises a cast error.
+-- raises a cast error. (Not STRICT: the planner could not inline it then.)
 CREATE FUNCTION @extschema@.va_digits(text) RETURNS integer
-	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE WHEN $1 ~ '^[0-9]{1,9}$' THEN $1::integer END;
 
 -- A number of a JSON object, or NULL.
 CREATE FUNCTION @extschema@.va_number(p_object jsonb, p_name text) RETURNS double precision
-	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE WHEN jsonb_typeof(p_object -> p_name) = 'number'
 				 AND abs((p_object ->> p_name)::numeric) < 1e15
 				THEN (p_object ->> p_name)::double precision END;
@@ -97,37 +105,45 @@ $$;
 
 -- Counts something that happened in the database on behalf of a gateway.
 CREATE FUNCTION @extschema@.va_count(p_gateway text, p_name text) RETURNS void
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
 	INSERT INTO @extschema@.gateway_counters AS c (gateway, name, value)
 	VALUES (coalesce(left(p_gateway, 100), ''), p_name, 1)
-	ON CONFLICT (gateway, name) DO UPDATE SET value = c.value + 1
+	ON CONFLICT (gateway, name) DO UPDATE SET value = c.value + 1;
+END
 $$;
 
 -- Where the outside world reaches us, without a slash at the end. voiceagent.public_url, else the
 -- gateway's own address, which serves a machine that tries things out.
 CREATE FUNCTION @extschema@.va_local_address() RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE WHEN a IN ('', '*', '0.0.0.0', '::') THEN 'localhost'
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT CASE WHEN a IN ('', '*', '0.0.0.0', '::') THEN 'localhost'
 				WHEN a LIKE '%:%' THEN '[' || a || ']'
 				ELSE a END
 	FROM (SELECT btrim(split_part(coalesce(current_setting('voiceagent.listen_addresses', true), ''),
-								  ',', 1)) AS a) AS first_address
+								  ',', 1)) AS a) AS first_address);
+END
 $$;
 
 CREATE FUNCTION @extschema@.va_public_url() RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(nullif(rtrim(current_setting('voiceagent.public_url', true), '/'), ''),
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT coalesce(nullif(rtrim(current_setting('voiceagent.public_url', true), '/'), ''),
 					'http://' || @extschema@.va_local_address() || ':' ||
-					coalesce(nullif(current_setting('voiceagent.http_port', true), ''), '8000'))
+					coalesce(nullif(current_setting('voiceagent.http_port', true), ''), '8000')));
+END
 $$;
 
 -- The WebSocket of the media streams: beside the webhooks when there is a public URL, else on the
 -- port of its own.
 CREATE FUNCTION @extschema@.va_media_url() RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE WHEN coalesce(current_setting('voiceagent.public_url', true), '') <> ''
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT CASE WHEN coalesce(current_setting('voiceagent.public_url', true), '') <> ''
 				THEN regexp_replace(@extschema@.va_public_url(), '^http', 'ws')
 				ELSE 'ws://' || @extschema@.va_local_address() || ':' ||
 					 coalesce(nullif(current_setting('voiceagent.media_port', true), ''), '8080')
-		   END || '/media-stream'
+		   END || '/media-stream');
+END
 $$;

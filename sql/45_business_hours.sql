@@ -6,7 +6,9 @@
 -- The openings that start on one local date.
 CREATE FUNCTION @extschema@.va_openings(p_tenant uuid, p_day date)
 	RETURNS TABLE (opens timestamp, closes timestamp)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN QUERY
 	SELECT p_day + coalesce(h.open_time, time '00:00'),
 		   p_day + coalesce(h.close_time, time '24:00')
 		   + CASE WHEN coalesce(h.close_time, time '24:00') <= coalesce(h.open_time, time '00:00')
@@ -14,7 +16,8 @@ CREATE FUNCTION @extschema@.va_openings(p_tenant uuid, p_day date)
 	FROM @extschema@.business_hours h
 	WHERE h.tenant_id = p_tenant AND h.day_of_week = extract(dow FROM p_day)
 	  AND NOT EXISTS (SELECT FROM @extschema@.business_hours c
-					  WHERE c.tenant_id = p_tenant AND c.day_of_week = h.day_of_week AND c.is_closed)
+					  WHERE c.tenant_id = p_tenant AND c.day_of_week = h.day_of_week AND c.is_closed);
+END
 $$;
 
 CREATE FUNCTION @extschema@.va_business_open(tenant uuid, at timestamptz DEFAULT now()) RETURNS boolean
@@ -57,12 +60,14 @@ $$;
 -- What a caller outside the hours gets: voicemail, transfer or callback.
 CREATE FUNCTION @extschema@.va_after_hours_action(p_tenant uuid, p_at timestamptz DEFAULT now())
 	RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(t.settings ->> 'after_hours_action',
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT coalesce(t.settings ->> 'after_hours_action',
 		(SELECT h.after_hours_action FROM @extschema@.business_hours h
 		 WHERE h.tenant_id = t.id
 		 ORDER BY h.day_of_week <> extract(dow FROM p_at AT TIME ZONE coalesce(t.timezone, 'UTC')),
 				  h.day_of_week, h.open_time LIMIT 1),
 		@extschema@.va_setting_text('{}', 'after_hours_action', 'voicemail'))
-	FROM @extschema@.tenants t WHERE t.id = p_tenant
+	FROM @extschema@.tenants t WHERE t.id = p_tenant);
+END
 $$;

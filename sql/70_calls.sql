@@ -61,9 +61,11 @@ $$;
 
 -- How long the call may still last, in seconds.
 CREATE FUNCTION @extschema@.va_call_remaining(p_call @extschema@.calls, p_settings jsonb) RETURNS integer
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT @extschema@.va_setting_integer(p_settings, 'max_call_seconds', 1800)
-		   - extract(epoch FROM now() - coalesce(p_call.started_at, now()))::integer
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT @extschema@.va_setting_integer(p_settings, 'max_call_seconds', 1800)
+		   - extract(epoch FROM now() - coalesce(p_call.started_at, now()))::integer);
+END
 $$;
 
 -- The whole session, as the gateway takes it. A resumed one carries what was said so far (the last 200
@@ -110,9 +112,11 @@ END
 $$;
 
 CREATE FUNCTION @extschema@.va_apology(p_settings jsonb) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT @extschema@.va_setting_text(p_settings, 'apology',
-		'I''m sorry, our assistant cannot talk right now.')
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT @extschema@.va_setting_text(p_settings, 'apology',
+		'I''m sorry, our assistant cannot talk right now.'));
+END
 $$;
 
 -- ---- status -------------------------------------------------------------------------------------
@@ -364,7 +368,8 @@ $$;
 
 -- Counters and latencies: each report replaces the one before.
 CREATE FUNCTION @extschema@.va_event_metrics(p_call uuid, p_source text, p_data jsonb) RETURNS void
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
 	UPDATE @extschema@.call_metrics m SET
 		answer_ms = coalesce(@extschema@.va_number(p_data, 'answer_ms'), m.answer_ms),
 		stream_start_ms = coalesce(@extschema@.va_number(p_data, 'stream_start_ms'), m.stream_start_ms),
@@ -389,7 +394,8 @@ CREATE FUNCTION @extschema@.va_event_metrics(p_call uuid, p_source text, p_data 
 			'first_audio_ms', 'engine_latency_avg_ms', 'engine_latency_max_ms', 'clear_us_max', 'frames_in',
 			'frames_out', 'frames_dropped_in', 'frames_dropped_out', 'bytes_in', 'bytes_out', 'interruptions',
 			'clears', 'marks', 'tool_calls', 'dtmf'])
-	WHERE m.call_id = p_call AND m.stream_sid = p_source
+	WHERE m.call_id = p_call AND m.stream_sid = p_source;
+END
 $$;
 
 -- One event. What is new is stored and applied; what is known is passed over. Partial turns leave no row.

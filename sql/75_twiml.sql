@@ -2,8 +2,10 @@
 -- (jsonb arrays) to be made into it.
 
 CREATE FUNCTION @extschema@.va_webhook_url(p_name text) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT @extschema@.va_public_url() || '/webhook/voice/' || p_name
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT @extschema@.va_public_url() || '/webhook/voice/' || p_name);
+END
 $$;
 
 CREATE FUNCTION @extschema@.va_verb(p_verb text, p_text text DEFAULT NULL, p_attributes jsonb DEFAULT '{}',
@@ -15,21 +17,25 @@ CREATE FUNCTION @extschema@.va_verb(p_verb text, p_text text DEFAULT NULL, p_att
 -- The media stream, and behind it the question what comes next. The fragment of that address asks Twilio
 -- to try a refused connection five times: by then a gateway that restarts is back.
 CREATE FUNCTION @extschema@.va_stream_verbs(p_tenant uuid, p_token text) RETURNS jsonb
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT @extschema@.va_verb('Connect', NULL, '{}', @extschema@.va_verb('Stream', NULL,
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN @extschema@.va_verb('Connect', NULL, '{}', @extschema@.va_verb('Stream', NULL,
 		jsonb_build_object('url', @extschema@.va_media_url(),
 						   'statusCallback', @extschema@.va_webhook_url('stream-status')),
 		@extschema@.va_verb('Parameter', NULL, jsonb_build_object('name', 'token', 'value', p_token))
 		|| @extschema@.va_verb('Parameter', NULL, jsonb_build_object('name', 'tenant_id', 'value', p_tenant))))
 	|| @extschema@.va_verb('Redirect', @extschema@.va_webhook_url('after-stream') || '#rc=5&rp=ct',
-						   '{"method": "POST"}')
+						   '{"method": "POST"}');
+END
 $$;
 
 CREATE FUNCTION @extschema@.va_say_verb(p_settings jsonb, p_language text, p_text text) RETURNS jsonb
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE WHEN @extschema@.va_filled(p_text) IS NULL THEN '[]'
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT CASE WHEN @extschema@.va_filled(p_text) IS NULL THEN '[]'
 		ELSE @extschema@.va_verb('Say', left(p_text, 4000), jsonb_build_object('language', p_language,
-				'voice', @extschema@.va_setting_text(p_settings, 'say_voice', NULL))) END
+				'voice', @extschema@.va_setting_text(p_settings, 'say_voice', NULL))) END);
+END
 $$;
 
 CREATE FUNCTION @extschema@.va_voicemail_verbs(p_settings jsonb, p_language text, p_prelude text) RETURNS jsonb
@@ -76,11 +82,13 @@ $$;
 -- Whom a caller outside the hours is put through to: the tenant's transfer_number, else the first
 -- available person.
 CREATE FUNCTION @extschema@.va_transfer_number(p_tenant uuid, p_settings jsonb) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(@extschema@.va_phone_try(@extschema@.va_setting_text(p_settings, 'transfer_number', NULL)),
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT coalesce(@extschema@.va_phone_try(@extschema@.va_setting_text(p_settings, 'transfer_number', NULL)),
 		(SELECT h.phone FROM @extschema@.human_agents h
 		 WHERE h.tenant_id = p_tenant AND h.is_available AND h.phone IS NOT NULL
-		 ORDER BY h.priority DESC, h.created_at, h.id LIMIT 1))
+		 ORDER BY h.priority DESC, h.created_at, h.id LIMIT 1)));
+END
 $$;
 
 -- The tenant's after-hours action for one call, p_prelude said first. Also taken when the engine fails.

@@ -18,25 +18,34 @@ $$;
 
 -- The call of a webhook, its row locked; NULL when there is none.
 CREATE FUNCTION @extschema@.va_call_by_sid(p_params jsonb) RETURNS @extschema@.calls
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT c.* FROM @extschema@.calls c
-	WHERE c.twilio_call_sid = p_params ->> 'CallSid' FOR NO KEY UPDATE
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_call @extschema@.calls;
+BEGIN
+	SELECT * INTO v_call FROM @extschema@.calls c
+	WHERE c.twilio_call_sid = p_params ->> 'CallSid' FOR NO KEY UPDATE;
+	RETURN v_call;
+END
 $$;
 
 -- What was decided on this delivery when it came before; NULL when it is new.
 CREATE FUNCTION @extschema@.va_receipt(p_account_sid text, p_endpoint text, p_idempotency text) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT r.decision FROM @extschema@.webhook_receipts r
-	WHERE r.account_sid = p_account_sid AND r.endpoint = p_endpoint AND r.idempotency = left(p_idempotency, 200)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT r.decision FROM @extschema@.webhook_receipts r
+	WHERE r.account_sid = p_account_sid AND r.endpoint = p_endpoint AND r.idempotency = left(p_idempotency, 200));
+END
 $$;
 
 CREATE FUNCTION @extschema@.va_receipt_store(p_account_sid text, p_endpoint text, p_idempotency text,
 	p_call @extschema@.calls, p_decision text) RETURNS void
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
 	INSERT INTO @extschema@.webhook_receipts (account_sid, endpoint, idempotency, tenant_id, call_id, decision)
 	SELECT p_account_sid, p_endpoint, left(p_idempotency, 200), p_call.tenant_id, p_call.id, p_decision
 	WHERE p_idempotency IS NOT NULL
-	ON CONFLICT DO NOTHING
+	ON CONFLICT DO NOTHING;
+END
 $$;
 
 -- Finds or creates the call that an answer (or fallback) webhook is about. `reject`: why there is none.

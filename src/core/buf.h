@@ -14,7 +14,7 @@ struct buf
 {
 	char *data;
 	size_t size; /* bytes available, the terminating NUL included; at least 1 */
-	size_t len;  /* bytes written, without the NUL */
+	size_t len; /* bytes written, without the NUL */
 	bool overflow;
 };
 

@@ -44,9 +44,9 @@ encode4(const int16_t *pcm, uint8_t *ulaw)
 	memcpy(&in, pcm, sizeof(in));
 
 	ints4 sample = __builtin_convertvector(in, ints4);
-	ints4 sign = sample >> 31;
+	ints4 sign = sample < 0; /* all bits set where true */
 	ints4 magnitude = (sample ^ sign) - sign;
-	ints4 clipped = magnitude > CLIP; /* all bits set where true */
+	ints4 clipped = magnitude > CLIP;
 
 	magnitude = ((magnitude & ~clipped) | (CLIP & clipped)) + BIAS;
 

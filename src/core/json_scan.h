@@ -95,10 +95,9 @@ json_scan_scalar(struct json_scan *s, struct json_scan_value *value)
 	while (s->at < s->end && *s->at >= '0' && *s->at <= '9')
 		s->at++;
 	value->len = (size_t) (s->at - value->text);
-	if (value->len == 0 || value->len > 18 || (value->len > 1 && value->text[0] == '0'))
-		return false;
-	/* A fraction or exponent may follow: then it is not plain. */
-	return s->at < s->end && (*s->at == ',' || *s->at == '}' || *s->at == ' ');
+	/* What follows is for the caller: it demands a comma or a brace, so a fraction or an exponent
+	 * makes it give up. */
+	return value->len > 0 && value->len <= 18 && (value->len == 1 || value->text[0] != '0');
 }
 
 enum json_scan_step

@@ -54,7 +54,8 @@ set_text(struct engine_event *event, const char *text)
 	event->text_len = strlen(text);
 }
 
-/* A whole audio.output in one pass. False: not a plain one; the event is then to be reset. */
+/* A whole audio.output in one pass. False: not a plain one; the event is then to be reset. A
+ * repeated member counts as json-c counts it: the last one. */
 static bool
 read_audio_fast(const char *text, size_t len, struct engine_event *event)
 {
@@ -63,8 +64,7 @@ read_audio_fast(const char *text, size_t len, struct engine_event *event)
 	struct json_scan_value value;
 	bool first = true;
 	bool has_type = false;
-	bool has_encoding = false;
-	uint64_t rate = 0;
+	uint64_t rate = REALTIME_OUTPUT_RATE;
 	enum json_scan_step step;
 
 	if (!json_scan_char(&s, '{'))
@@ -75,32 +75,31 @@ read_audio_fast(const char *text, size_t len, struct engine_event *event)
 			return false;
 		if (json_scan_is(&name, "type"))
 		{
-			if (has_type || !json_scan_is(&value, "audio.output"))
+			if (!json_scan_is(&value, "audio.output"))
 				return false;
 			has_type = true;
 		}
 		else if (json_scan_is(&name, "audio"))
 		{
-			if (event->audio_base64 != NULL || value.is_number)
+			if (value.is_number)
 				return false;
 			event->audio_base64 = value.text;
 			event->audio_base64_len = value.len;
 		}
 		else if (json_scan_is(&name, "encoding"))
 		{
-			if (has_encoding || !json_scan_is(&value, ENCODING))
+			if (!json_scan_is(&value, ENCODING))
 				return false;
-			has_encoding = true;
 		}
 		else if (json_scan_is(&name, "sample_rate"))
 		{
-			if (rate != 0 || !value.is_number || !json_scan_digits(value.text, value.len, &rate) ||
+			if (!value.is_number || !json_scan_digits(value.text, value.len, &rate) ||
 				rate < MIN_RATE || rate > MAX_RATE)
 				return false;
 		}
 	}
 	json_scan_space(&s);
-	event->sample_rate = rate != 0 ? (unsigned) rate : REALTIME_OUTPUT_RATE;
+	event->sample_rate = (unsigned) rate;
 	return step == JSON_SCAN_CLOSED && s.at == s.end && has_type && event->audio_base64 != NULL;
 }
 

@@ -39,15 +39,14 @@ reset(struct twilio_message *out)
 	out->mark[0] = '\0';
 }
 
-/* The members of the "media" object. False when it is not plain or not complete. */
+/* The members of the "media" object. False when it is not plain or not complete. A repeated member
+ * counts as json-c counts it: the last one. */
 static bool
 scan_media(struct json_scan *s, struct twilio_message *out)
 {
 	struct json_scan_value name;
 	struct json_scan_value value;
 	bool first = true;
-	bool has_timestamp = false;
-	bool has_track = false;
 	enum json_scan_step step;
 
 	if (!json_scan_char(s, '{'))
@@ -58,23 +57,21 @@ scan_media(struct json_scan *s, struct twilio_message *out)
 			return false;
 		if (json_scan_is(&name, "payload"))
 		{
-			if (out->payload != NULL || value.is_number)
+			if (value.is_number)
 				return false;
 			out->payload = value.text;
 			out->payload_len = value.len;
 		}
 		else if (json_scan_is(&name, "timestamp"))
 		{
-			if (has_timestamp || !json_scan_digits(value.text, value.len, &out->timestamp_ms))
+			if (!json_scan_digits(value.text, value.len, &out->timestamp_ms))
 				return false;
-			has_timestamp = true;
 		}
 		else if (json_scan_is(&name, "track"))
 		{
-			if (has_track || value.is_number)
+			if (value.is_number)
 				return false;
 			out->outbound_track = json_scan_is(&value, "outbound");
-			has_track = true;
 		}
 	}
 	return step == JSON_SCAN_CLOSED && out->payload != NULL;
@@ -97,6 +94,7 @@ read_media_fast(const char *text, size_t len, struct twilio_message *out)
 	{
 		if (json_scan_is(&name, "media"))
 		{
+			/* Twice: what the first one set must not remain. */
 			if (out->payload != NULL || !scan_media(&s, out))
 				return false;
 		}
@@ -104,7 +102,7 @@ read_media_fast(const char *text, size_t len, struct twilio_message *out)
 			return false;
 		else if (json_scan_is(&name, "event"))
 		{
-			if (is_media || !json_scan_is(&value, "media"))
+			if (!json_scan_is(&value, "media"))
 				return false;
 			is_media = true;
 		}

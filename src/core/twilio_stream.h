@@ -24,7 +24,7 @@
 enum twilio_event
 {
 	TWILIO_MALFORMED, /* not JSON, or a member of the wrong type: see the error */
-	TWILIO_UNKNOWN,   /* well-formed, but an event we do not know: to be ignored */
+	TWILIO_UNKNOWN, /* well-formed, but an event we do not know: to be ignored */
 	TWILIO_CONNECTED,
 	TWILIO_START,
 	TWILIO_MEDIA,
@@ -48,7 +48,7 @@ struct twilio_message
 	char call_sid[TWILIO_SID_SIZE];
 	char account_sid[TWILIO_SID_SIZE];
 	char token[TWILIO_TOKEN_SIZE]; /* customParameters.token, "" when absent */
-	bool is_ulaw_8k_mono;		   /* mediaFormat is audio/x-mulaw, 8000, 1 (or absent) */
+	bool is_ulaw_8k_mono; /* mediaFormat is audio/x-mulaw, 8000, 1 (or absent) */
 	/* TWILIO_DTMF: one of 0-9 * # A-D */
 	char digit;
 	/* TWILIO_MARK */

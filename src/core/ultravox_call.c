@@ -377,7 +377,7 @@ copy_line(const char *text, size_t len, struct va_error *out)
 	out->text[to] = '\0';
 }
 
-/* The first text in {"field": ["text", …]}, as "field: text". */
+/* The first text in {"field": ["text"]}, as "field: text". */
 static bool
 field_error(struct json_object *reply, struct va_error *out)
 {

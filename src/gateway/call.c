@@ -226,8 +226,7 @@ start_engine(struct call *call)
 	if (call->ops == NULL)
 		va_fail(&err, "the session names an unknown engine");
 	else
-		call->engine =
-			call->ops->open(call->gateway, call->session, &call_engine_host, call, &err);
+		call->engine = call->ops->open(call->gateway, call->session, &call_engine_host, call, &err);
 	if (call->engine != NULL)
 	{
 		turns_init(&call->turns, call->ops->cuts);
@@ -296,7 +295,7 @@ engine_lost(void *arg, enum engine_loss loss, const char *why)
 		again = true;
 	else
 		again = ++call->engine_failures < CALL_ENGINE_ATTEMPTS &&
-			(call->state == CALL_RECOVERING || loss == ENGINE_LOST);
+				(call->state == CALL_RECOVERING || loss == ENGINE_LOST);
 	if (again)
 		call_event(call, CALL_EVENT_ENGINE_LOST);
 	else
@@ -422,38 +421,35 @@ take_stream(struct call *call, struct media *media, const struct twilio_message 
 	call_note_state(call, "stream_started", NULL, call->metrics.stream_start_ms);
 }
 
-bool
+enum call_started
 call_start(struct gateway *g, struct media *media, const struct twilio_message *start,
 		   struct call **out)
 {
 	struct call *call = call_by_token(g, start->token);
 
 	if (start->token[0] == '\0' || start->call_sid[0] == '\0' || start->stream_sid[0] == '\0')
-		return false;
+		return CALL_NO_TOKEN;
 	if (call != NULL)
 	{
 		if (call->media != NULL || strcmp(call->call_sid, start->call_sid) != 0 ||
 			strcmp(call->account_sid, start->account_sid) != 0)
-			return false;
+			return CALL_NO_TOKEN;
 		*out = call;
 		take_stream(call, media, start);
 		confirm_stream(call, start->token, 0);
 		call_event(call, CALL_EVENT_STREAM);
-		return true;
+		return CALL_STARTED;
 	}
 	if (g->stopping || g->call_count >= g->settings.max_calls)
-	{
-		gateway_reject(g, REJECT_BUSY);
-		return false;
-	}
+		return CALL_NO_ROOM;
 	call = call_new(g, CALL_ASKING, start->call_sid, start->account_sid);
 	if (call == NULL)
-		return false;
+		return CALL_NO_ROOM;
 	*out = call;
 	copy_text(call->token, sizeof(call->token), start->token);
 	take_stream(call, media, start);
 	confirm_stream(call, start->token, CALL_ASK_MS);
-	return true;
+	return CALL_STARTED;
 }
 
 void
@@ -482,7 +478,10 @@ call_end(struct call *call)
 	drop_engine(call, !shutdown);
 	call->media = NULL;
 	if (media != NULL)
-		media_close(media, shutdown ? 1001 : rejected ? 1008 : 1000,
+		media_close(media,
+					shutdown   ? 1001
+					: rejected ? 1008
+							   : 1000,
 					call->end_reason != NULL ? call->end_reason : "");
 	call_log(call, LOG_LEVEL_DEBUG, "a media stream ended", call->end_reason);
 }
@@ -594,8 +593,8 @@ call_event(struct call *call, enum call_event event)
 {
 	struct call_step step = call_state_step(call->state, event);
 
-	log_debug("call %llu: %s, %s -> %s", (unsigned long long) call->id, call_state_name(call->state),
-			  call_event_name(event), call_state_name(step.next));
+	log_debug("call %llu: %s, %s -> %s", (unsigned long long) call->id,
+			  call_state_name(call->state), call_event_name(event), call_state_name(step.next));
 	call->state = step.next;
 	call->due_us = 0;
 	call_do(call, step.action);
@@ -670,12 +669,14 @@ spoken_out(const struct call *call, uint64_t now_us)
 {
 	uint64_t since_us = now_us - call->finish_since_us;
 	bool silent = !playback_playing(&call->playback, now_us) && !call->mark_wanted &&
-		playback_confirmed(&call->playback) && now_us - call->audio_us > CALL_FINISH_QUIET_US;
+				  playback_confirmed(&call->playback) &&
+				  now_us - call->audio_us > CALL_FINISH_QUIET_US;
 
 	if (since_us > CALL_FINISH_US)
 		return true;
 	/* An engine that is still there may be about to say goodbye. */
-	return silent && (call->engine == NULL || call->finish_spoke || since_us > CALL_FINISH_START_US);
+	return silent &&
+		   (call->engine == NULL || call->finish_spoke || since_us > CALL_FINISH_START_US);
 }
 
 static void

@@ -34,9 +34,16 @@ struct twilio_message;
 void call_prepare(struct gateway *g, const char *session_json, size_t len, const char *call_sid,
 				  const char *account_sid, uint64_t answered_us);
 
-/* Twilio's start. The stream's account was verified. False: this stream must be refused. */
-bool call_start(struct gateway *g, struct media *media, const struct twilio_message *start,
-				struct call **call);
+enum call_started
+{
+	CALL_STARTED,
+	CALL_NO_TOKEN, /* the token names no call that waits for this stream */
+	CALL_NO_ROOM /* as many calls as voiceagent.max_calls allows */
+};
+
+/* Twilio's start. The stream's account was verified. */
+enum call_started call_start(struct gateway *g, struct media *media,
+							 const struct twilio_message *start, struct call **call);
 
 /* From the stream. count bytes of mu-law; the message itself was checked. */
 void call_frame(struct call *call, const uint8_t *ulaw, size_t count, uint64_t now_us);

@@ -23,7 +23,7 @@ uint64_t
 call_ms(const struct call *call, uint64_t now_us)
 {
 	return call->started_us != 0 && now_us > call->started_us ? (now_us - call->started_us) / 1000
-															   : 0;
+															  : 0;
 }
 
 /* Keeps audio up to a limit. Returns how many bytes were lost: the oldest ones (caller's audio, of

@@ -18,13 +18,13 @@
 #include "gateway/playback.h"
 #include "gateway/turns.h"
 
-#define CALL_FRAME 160			   /* bytes of mu-law: 20 ms */
-#define CALL_HELD_IN 8000		   /* caller's audio that waits for the engine: 1 s */
-#define CALL_HELD_OUT (30 * 8000)  /* agent's audio that waits for the stream: 30 s */
+#define CALL_FRAME 160 /* bytes of mu-law: 20 ms */
+#define CALL_HELD_IN 8000 /* caller's audio that waits for the engine: 1 s */
+#define CALL_HELD_OUT (30 * 8000) /* agent's audio that waits for the stream: 30 s */
 #define CALL_NO_STREAM_US 30000000 /* a prepared call waits so long for its stream */
 #define CALL_SILENT_STREAM_US 3000000
 #define CALL_TAIL_US 60000
-#define CALL_FINISH_US 10000000	   /* the agent's last words are waited for so long */
+#define CALL_FINISH_US 10000000 /* the agent's last words are waited for so long */
 #define CALL_FINISH_START_US 1500000 /* that long for them to begin */
 #define CALL_FINISH_QUIET_US 400000
 #define CALL_ASK_MS 8000
@@ -101,17 +101,17 @@ struct call
 	struct keys keys;
 	uint64_t partial_us;
 	uint64_t user_done_us; /* the user's last turn ended, 0 once it was answered */
-	unsigned tools_open;	/* invocations under way */
-	uint64_t active_us;		/* last sign of life of either side */
-	bool asked_if_there;	/* the message about inactivity was spoken */
-	bool hangup_wanted;		/* the agent asked to end the call */
+	unsigned tools_open; /* invocations under way */
+	uint64_t active_us; /* last sign of life of either side */
+	bool asked_if_there; /* the message about inactivity was spoken */
+	bool hangup_wanted; /* the agent asked to end the call */
 	uint64_t finish_since_us;
 	bool finish_spoke; /* audio came since */
 
 	/* Time. */
-	uint64_t created_us;  /* the webhook, or the stream when there was none */
-	uint64_t started_us;  /* Twilio's start; 0 before */
-	uint64_t engine_us;	  /* when the present engine session was asked for */
+	uint64_t created_us; /* the webhook, or the stream when there was none */
+	uint64_t started_us; /* Twilio's start; 0 before */
+	uint64_t engine_us; /* when the present engine session was asked for */
 	unsigned engine_failures;
 	unsigned engine_number; /* sessions so far: part of the tools' keys */
 	bool engine_was_ready;

@@ -76,7 +76,8 @@ call_note_metrics(struct call *call)
 	optional(&t, "first_audio_ms", m->first_audio_ms);
 	if (m->latency_count > 0)
 	{
-		text_number(&t, "engine_latency_avg_ms", (long long) (m->latency_sum_ms / m->latency_count));
+		text_number(&t, "engine_latency_avg_ms",
+					(long long) (m->latency_sum_ms / m->latency_count));
 		text_number(&t, "engine_latency_max_ms", m->latency_max_ms);
 	}
 	if (m->clears > 0)
@@ -166,8 +167,8 @@ static bool
 is_barge_in(struct call *call, const struct engine_event *event, uint64_t now_us)
 {
 	return !call->ops->interrupts && event->role == ENGINE_ROLE_USER && event->text_len > 0 &&
-		playback_playing(&call->playback, now_us) &&
-		!(event->is_final && turns_user_open(&call->turns));
+		   playback_playing(&call->playback, now_us) &&
+		   !(event->is_final && turns_user_open(&call->turns));
 }
 
 static void
@@ -296,11 +297,11 @@ on_tool_call(struct call *call, const struct engine_event *event)
 		snprintf(key, sizeof(key), "%s/%u/#%u", call->stream_sid, call->engine_number,
 				 call->metrics.tool_calls);
 
-	const char *values[] = {call->call_uuid, key, job->name,
-							json_object_to_json_string_ext(event->arguments,
-														   JSON_C_TO_STRING_PLAIN)};
-	unsigned timeout = tool->timeout_ms > 2 * TOOL_MARGIN_MS ? tool->timeout_ms - TOOL_MARGIN_MS
-															  : TOOL_MARGIN_MS;
+	const char *values[] = {
+		call->call_uuid, key, job->name,
+		json_object_to_json_string_ext(event->arguments, JSON_C_TO_STRING_PLAIN)};
+	unsigned timeout =
+		tool->timeout_ms > 2 * TOOL_MARGIN_MS ? tool->timeout_ms - TOOL_MARGIN_MS : TOOL_MARGIN_MS;
 
 	call->tools_open++;
 	journal_flush(call->journal);

@@ -107,7 +107,7 @@ credentials_wipe(struct credentials *c)
 const struct account *
 credentials_find(const struct credentials *c, const char *account_sid)
 {
-	struct account key;
+	struct account key = {0};
 	size_t len = strlen(account_sid);
 
 	if (len >= sizeof(key.sid) || c->count == 0)

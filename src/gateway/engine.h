@@ -23,8 +23,8 @@ struct engine; /* one session; each implementation has its own */
 enum engine_loss
 {
 	ENGINE_UNAVAILABLE, /* it never became ready, quick retries included */
-	ENGINE_LOST,		/* the connection broke under way */
-	ENGINE_FINISHED		/* the engine ended the conversation in good order */
+	ENGINE_LOST, /* the connection broke under way */
+	ENGINE_FINISHED /* the engine ended the conversation in good order */
 };
 
 /* Upcalls. After `lost` the session does nothing more, but must still be closed. */
@@ -42,15 +42,15 @@ struct engine_tool_result
 	const char *invocation_id; /* as the engine gave it, "" for none */
 	const char *name;
 	const char *result_json; /* NULL when there is an error */
-	const char *error;		 /* words that the model can speak about */
-	bool unknown;			 /* the error: there is no such tool */
+	const char *error; /* words that the model can speak about */
+	bool unknown; /* the error: there is no such tool */
 };
 
 struct engine_ops
 {
 	const char *name;
 	bool interrupts; /* it tells us when its speech was interrupted; else the call finds out */
-	bool cuts;		 /* its final texts hold what was heard only */
+	bool cuts; /* its final texts hold what was heard only */
 
 	/* Begins to create and join a session; `ready` or `lost` follows, never before this returns.
 	 * session is needed during the call only. NULL with *err when it cannot even begin. */

@@ -27,7 +27,7 @@
 #define LINE_RATE 8000
 #define CONNECT_TIMEOUT_MS 5000
 #define SEND_QUEUE (192 * 1024) /* four seconds of audio, as base64 */
-#define PIECE 480				/* samples of the line turned at once */
+#define PIECE 480 /* samples of the line turned at once */
 #define MESSAGE_SIZE (64 * 1024)
 #define MUTE_US 300000
 #define KEEPALIVE_S 20
@@ -74,8 +74,8 @@ connect_socket(struct engine *e)
 {
 	const char *headers[] = {e->authorization, e->tenant, NULL};
 
-	e->ws = ws_connect(e->gateway->loop, e->url, headers, CONNECT_TIMEOUT_MS, limits, &ws_handlers,
-					   e);
+	e->ws =
+		ws_connect(e->gateway->loop, e->url, headers, CONNECT_TIMEOUT_MS, limits, &ws_handlers, e);
 	return e->ws != NULL;
 }
 
@@ -261,8 +261,8 @@ socket_url(const char *base)
 static bool
 prepare(struct engine *e, const struct voice_session *session, struct va_error *err)
 {
-	const char *base = session->base_url[0] != '\0' ? session->base_url
-													: e->gateway->settings.realtime_base_url;
+	const char *base =
+		session->base_url[0] != '\0' ? session->base_url : e->gateway->settings.realtime_base_url;
 	struct json_object *create;
 	int len;
 
@@ -285,7 +285,7 @@ prepare(struct engine *e, const struct voice_session *session, struct va_error *
 	e->out = resampler_new(REALTIME_OUTPUT_RATE, LINE_RATE);
 	e->out_rate = REALTIME_OUTPUT_RATE;
 	return (e->create != NULL && e->url != NULL && e->in != NULL && e->out != NULL) ||
-		va_fail(err, "out of memory");
+		   va_fail(err, "out of memory");
 }
 
 static struct engine *

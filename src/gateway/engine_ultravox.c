@@ -27,7 +27,7 @@
 #define MAX_REPLY (256 * 1024)
 #define RETRY_MAX_S 2.0
 #define SEND_QUEUE (64 * 1024) /* four seconds of audio */
-#define PIECE 1024			   /* samples turned at once */
+#define PIECE 1024 /* samples turned at once */
 #define MESSAGE_SIZE (64 * 1024)
 #define KEEPALIVE_S 20
 
@@ -284,8 +284,8 @@ format_alloc(const char *before, const char *middle, const char *after)
 static bool
 prepare_request(struct engine *e, const struct voice_session *session, struct va_error *err)
 {
-	const char *base = session->base_url[0] != '\0' ? session->base_url
-													: e->gateway->settings.ultravox_base_url;
+	const char *base =
+		session->base_url[0] != '\0' ? session->base_url : e->gateway->settings.ultravox_base_url;
 	struct json_object *body;
 
 	if (!engine_url_allowed(e->gateway, base, err))
@@ -307,7 +307,7 @@ prepare_request(struct engine *e, const struct voice_session *session, struct va
 	e->url = format_alloc(base, base[strlen(base) - 1] == '/' ? "" : "/", "api/calls");
 	e->key_header = format_alloc("X-API-Key: ", session->api_key, "");
 	return (e->body != NULL && e->url != NULL && e->key_header != NULL) ||
-		va_fail(err, "out of memory");
+		   va_fail(err, "out of memory");
 }
 
 static struct engine *

@@ -34,7 +34,7 @@
 #define MAX_QUEUED (32 * 1024 * 1024)
 #define MAX_QUEUED_CONTROL (1024 * 1024)
 #define CONNECTIONS_BESIDE_CALLS 512
-#define MAX_CONNECTIONS 65536
+#define MAX_CONNECTIONS 16384
 #define REQUEST_TIMEOUT_S 20
 #define ENGINE_CONNECTIONS 64
 
@@ -44,7 +44,7 @@ struct program
 {
 	struct gateway gateway; /* first: the two share an address */
 	struct options options;
-	uv_timer_t clock;  /* drives calls; stands still while there are none */
+	uv_timer_t clock; /* drives calls; stands still while there are none */
 	uv_timer_t report;
 	uv_timer_t reload; /* debounces, and tries again */
 	uv_timer_t stop;
@@ -201,8 +201,8 @@ apply_change(struct program *p, const struct settings *fresh)
 {
 	struct settings *s = &p->gateway.settings;
 	bool fixed = strcmp(s->listen_addresses, fresh->listen_addresses) == 0 &&
-		s->http_port == fresh->http_port && s->media_port == fresh->media_port &&
-		s->gateway_connections == fresh->gateway_connections;
+				 s->http_port == fresh->http_port && s->media_port == fresh->media_port &&
+				 s->gateway_connections == fresh->gateway_connections;
 
 	if (!fixed)
 		log_info("changed addresses, ports or connections take effect when the gateway restarts");
@@ -340,8 +340,8 @@ on_stop_step(uv_timer_t *timer)
 {
 	struct program *p = timer->data;
 	struct gateway *g = &p->gateway;
-	bool waiting = g->streams != NULL ||
-		(g->db != NULL && g->db_connected && db_queued_queries(g->db) > 0);
+	bool waiting =
+		g->streams != NULL || (g->db != NULL && g->db_connected && db_queued_queries(g->db) > 0);
 
 	if (waiting && ++p->stop_steps < STOP_STEPS)
 		return;

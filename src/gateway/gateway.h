@@ -61,7 +61,7 @@ struct gateway
 {
 	struct loop *loop;
 	struct db *control; /* one connection: settings, credentials, notifications, reports */
-	struct db *db;		/* the calls' connections; NULL before the settings were read */
+	struct db *db; /* the calls' connections; NULL before the settings were read */
 	struct http_client *http;
 	struct http_server *server;
 	struct settings settings;
@@ -70,7 +70,7 @@ struct gateway
 	struct sql sql;
 	struct counters counters;
 	struct call *calls; /* ring-less list, newest first */
-	struct call *dead;	/* freed from the top of the loop, never from within a callback */
+	struct call *dead; /* freed from the top of the loop, never from within a callback */
 	struct media *streams;
 	struct journal *closed_journals;
 	unsigned call_count;
@@ -80,7 +80,7 @@ struct gateway
 	bool db_connected;
 	bool control_connected;
 	bool stopping; /* no new calls */
-	bool stopped;  /* the connections are being closed: nothing may be queued any more */
+	bool stopped; /* the connections are being closed: nothing may be queued any more */
 };
 
 /* Runs the gateway until SIGTERM, SIGINT or the end of its parent. Returns the exit status. */

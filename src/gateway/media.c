@@ -63,30 +63,43 @@ media_close(struct media *m, int code, const char *reason)
 }
 
 static void
-refuse(struct media *m, const char *reason)
+refuse(struct media *m, enum rejection why, const char *reason)
 {
 	struct log_context ctx = {.detail = reason};
 
-	gateway_reject(m->gateway, REJECT_TOKEN);
+	gateway_reject(m->gateway, why);
 	log_write(LOG_LEVEL_WARNING, &ctx, "a media stream was refused");
 	media_close(m, 1008, "refused");
+}
+
+/* A second start on one stream: whoever sends it, the call is not left without its stream. */
+static void
+refuse_second(struct media *m)
+{
+	struct call *call = m->call;
+
+	refuse(m, REJECT_MALFORMED, "it started twice");
+	call_stream_over(call, CALL_STREAM_CLOSED);
 }
 
 static void
 on_start(struct media *m, const struct twilio_message *start)
 {
+	enum call_started started;
 	bool known = false;
 
 	for (unsigned i = 0; i < m->account_count; i++)
 		known = known || strcmp(m->accounts[i], start->account_sid) == 0;
 	if (!known)
-		refuse(m, "its account did not sign the handshake");
+		refuse(m, REJECT_SIGNATURE, "its account did not sign the handshake");
 	else if (!start->is_ulaw_8k_mono)
-		refuse(m, "its audio is not mu-law at 8 kHz");
+		refuse(m, REJECT_MALFORMED, "its audio is not mu-law at 8 kHz");
 	else if (m->call != NULL)
-		refuse(m, "it started twice");
-	else if (!call_start(m->gateway, m, start, &m->call))
-		refuse(m, "its token names no call that waits for a stream");
+		refuse_second(m);
+	else if ((started = call_start(m->gateway, m, start, &m->call)) != CALL_STARTED)
+		refuse(m, started == CALL_NO_ROOM ? REJECT_BUSY : REJECT_TOKEN,
+			   started == CALL_NO_ROOM ? "there is no room for another call"
+									   : "its token names no call that waits for a stream");
 }
 
 static void

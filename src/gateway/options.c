@@ -102,7 +102,7 @@ read_config(struct options *o, struct json_object *config)
 			return false;
 	}
 	return set_name(o, json_text(config, "gateway", o->name)) &&
-		set_log(o, json_text(config, "log", "json"));
+		   set_log(o, json_text(config, "log", "json"));
 }
 
 static bool
@@ -132,12 +132,9 @@ bool
 options_read(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"conninfo", required_argument, NULL, 'c'},
-		{"name", required_argument, NULL, 'n'},
-		{"log", required_argument, NULL, 'l'},
-		{"stdin-config", no_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{"conninfo", required_argument, NULL, 'c'}, {"name", required_argument, NULL, 'n'},
+		{"log", required_argument, NULL, 'l'},		{"stdin-config", no_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},			{NULL, 0, NULL, 0},
 	};
 	bool good = true;
 	int option;

@@ -22,8 +22,8 @@
 struct playback
 {
 	uint32_t generation;
-	uint64_t sent;	  /* bytes of mu-law in this generation */
-	uint64_t marked;  /* of these, covered by a mark already sent */
+	uint64_t sent; /* bytes of mu-law in this generation */
+	uint64_t marked; /* of these, covered by a mark already sent */
 	uint64_t base_ms; /* heard at base_us */
 	uint64_t base_us;
 	uint64_t echoed_ms; /* the furthest mark that came back */

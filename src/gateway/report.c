@@ -36,9 +36,12 @@ static void
 rejections(struct text *t, const struct counters *c)
 {
 	static const char *const names[REJECT_COUNT] = {
-		[REJECT_SIGNATURE] = "bad_signature", [REJECT_MALFORMED] = "malformed",
-		[REJECT_TOO_LARGE] = "too_large",	  [REJECT_METHOD] = "method",
-		[REJECT_NOT_FOUND] = "not_found",	  [REJECT_TOKEN] = "token",
+		[REJECT_SIGNATURE] = "bad_signature",
+		[REJECT_MALFORMED] = "malformed",
+		[REJECT_TOO_LARGE] = "too_large",
+		[REJECT_METHOD] = "method",
+		[REJECT_NOT_FOUND] = "not_found",
+		[REJECT_TOKEN] = "token",
 		[REJECT_BUSY] = "busy",
 	};
 
@@ -82,7 +85,7 @@ void
 report_tick(struct gateway *g, uint64_t now_us)
 {
 	bool changed = memcmp(&state.told, &g->counters, sizeof(g->counters)) != 0 ||
-		state.told_calls != g->call_count;
+				   state.told_calls != g->call_count;
 	struct text t = {0};
 
 	state.quiet++;

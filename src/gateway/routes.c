@@ -58,7 +58,7 @@ find_route(const struct gateway *g, const struct http_request *req)
 {
 	const char *path = urls_route(&g->urls, req->path);
 	bool media_only = req->local_port == g->settings.media_port &&
-		g->settings.media_port != g->settings.http_port;
+					  g->settings.media_port != g->settings.http_port;
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
 		if (strcmp(routes[i].path, path) == 0 &&
@@ -88,10 +88,9 @@ answer_health(struct gateway *g, struct http_exchange *ex)
 	bool good = g->db_connected && g->control_connected && !g->stopping;
 	char body[256];
 
-	snprintf(body, sizeof(body),
-			 "{\"status\":\"%s\",\"database\":%s,\"gateway\":\"%s\",\"calls\":%u}\n",
-			 good ? "ok" : "unavailable", g->db_connected ? "true" : "false", g->name,
-			 g->call_count);
+	snprintf(
+		body, sizeof(body), "{\"status\":\"%s\",\"database\":%s,\"gateway\":\"%s\",\"calls\":%u}\n",
+		good ? "ok" : "unavailable", g->db_connected ? "true" : "false", g->name, g->call_count);
 	http_answer(ex, good ? 200 : 503, "application/json", body, strlen(body), NULL);
 }
 
@@ -120,7 +119,7 @@ params_of_form(struct text *out, const struct form *form)
 
 		for (size_t before = 0; before < i && !repeated; before++)
 			repeated = form->fields[before].name_len == field->name_len &&
-				memcmp(form->fields[before].name, field->name, field->name_len) == 0;
+					   memcmp(form->fields[before].name, field->name, field->name_len) == 0;
 		if (repeated)
 			continue;
 		if (out->len > 1)
@@ -139,8 +138,8 @@ params_of_json(struct text *out, struct json_object *document)
 	json_object_object_foreach(document, key, value)
 	{
 		const char *text = json_object_is_type(value, json_type_string)
-			? json_object_get_string(value)
-			: json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+							   ? json_object_get_string(value)
+							   : json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
 
 		text_member(out, key, text);
 	}

@@ -78,15 +78,12 @@ set_value(struct settings *s, const struct definition *d, const char *value, str
 							   SETTINGS_TEXT_SIZE - 1);
 			memcpy(target, value, len + 1);
 			return true;
-		case KIND_BOOL:
-			*(bool *) target = strcmp(value, "on") == 0;
-			return true;
+		case KIND_BOOL: *(bool *) target = strcmp(value, "on") == 0; return true;
 		case KIND_LEVEL:
 			if (!log_level_parse(value, target))
 				return va_fail(err, "voiceagent.%s is not a level of the log", d->name);
 			return true;
-		default:
-			return set_number(d, target, value, err);
+		default: return set_number(d, target, value, err);
 	}
 }
 

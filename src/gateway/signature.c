@@ -21,9 +21,9 @@ signature_webhook(const struct gateway *g, const struct account *account,
 	{
 		if (!urls_candidate(&g->urls, i, false, req->local_port, req->target, url))
 			continue;
-		if (form != NULL ? twilio_verify(tokens, count, url, form, signature)
-						 : twilio_verify_json(tokens, count, url, req->body, req->body_len,
-											  signature))
+		if (form != NULL
+				? twilio_verify(tokens, count, url, form, signature)
+				: twilio_verify_json(tokens, count, url, req->body, req->body_len, signature))
 			return true;
 	}
 	return false;

@@ -14,6 +14,8 @@
 #define AUDIO_WAIT_MS 1500
 /* A turn that never becomes final stops the queue for at most so long. */
 #define STALE_MS 3000
+/* So long the late text of an interrupted utterance is known again. */
+#define LATE_TEXT_MS 10000
 /* At the end of a stream, audio shorter than this counts as heard: the estimate is not better. */
 #define TOLERANCE_MS 300
 
@@ -69,7 +71,7 @@ place_for(const struct turns *t, int64_t ordinal)
 	{
 		const struct turn *before = &t->open[place - 1];
 		bool later = before->ordinal > ordinal ||
-			(before->ordinal < 0 && before->role == ENGINE_ROLE_AGENT && before->len == 0);
+					 (before->ordinal < 0 && before->role == ENGINE_ROLE_AGENT && before->len == 0);
 
 		if (!later)
 			break;
@@ -109,6 +111,28 @@ newest(struct turns *t, enum engine_role role)
 	return NULL;
 }
 
+/* Is this the text of an utterance that was interrupted, and left, already? */
+static bool
+is_late_text(struct turns *t, const struct engine_event *event, uint64_t now_ms)
+{
+	size_t len = strlen(t->cut_short);
+
+	return event->role == ENGINE_ROLE_AGENT && len > 0 && now_ms < t->cut_short_ms + LATE_TEXT_MS &&
+		   event->text_len >= len && memcmp(event->text, t->cut_short, len) == 0;
+}
+
+static void
+remember_cut(struct turns *t, const struct turn *turn, uint64_t now_ms)
+{
+	size_t len = turn->len < TURNS_CUT_SIZE ? turn->len : TURNS_CUT_SIZE - 1;
+
+	if (turn->len == 0)
+		return;
+	memcpy(t->cut_short, turn->text, len);
+	t->cut_short[len] = '\0';
+	t->cut_short_ms = now_ms;
+}
+
 /* The turn that a transcript speaks about, opened when there is none. NULL for one that left. */
 static struct turn *
 turn_for(struct turns *t, const struct engine_event *event, uint64_t now_ms)
@@ -133,6 +157,8 @@ turn_for(struct turns *t, const struct engine_event *event, uint64_t now_ms)
 	}
 	if (last != NULL && !last->final && !(last->interrupted && now_ms >= last->settle_ms))
 		return last;
+	if (is_late_text(t, event, now_ms))
+		return NULL;
 	return turn_open(t, event->role, -1, now_ms);
 }
 
@@ -322,7 +348,10 @@ turns_take(struct turns *t, uint64_t now_ms, uint64_t heard_ms, struct turn *out
 
 		/* The engine's correction did not come: the estimate must do. */
 		if (turn->interrupted && !turn->final && turn->role == ENGINE_ROLE_AGENT)
+		{
+			remember_cut(t, turn, now_ms);
 			keep_heard(turn);
+		}
 		*out = *turn;
 		if (out->ordinal >= 0)
 			t->taken[t->taken_next++ % TURNS_TAKEN] = out->ordinal;

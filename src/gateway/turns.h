@@ -22,9 +22,10 @@
 
 #include "core/engine_event.h"
 
-#define TURNS_MAX 12			 /* open at once; the oldest gives way */
+#define TURNS_MAX 12 /* open at once; the oldest gives way */
 #define TURN_MAX_TEXT (16 * 1024) /* bytes; what exceeds is cut off */
 #define TURNS_TAKEN 8
+#define TURNS_CUT_SIZE 128
 
 struct turn
 {
@@ -33,7 +34,7 @@ struct turn
 	char *text; /* NUL-terminated, NULL while empty */
 	size_t len;
 	size_t size;
-	int64_t ordinal;   /* -1 when the protocol has none */
+	int64_t ordinal; /* -1 when the protocol has none */
 	uint64_t start_ms; /* since the stream began */
 	uint64_t end_ms;
 	uint64_t audio_from; /* positions of its audio in the generation */
@@ -55,6 +56,10 @@ struct turns
 	bool ordinals; /* the protocol numbers its turns */
 	int64_t taken[TURNS_TAKEN]; /* ordinals of turns that left: a repetition opens no new one */
 	unsigned taken_next;
+	/* An engine without ordinals may send the full text of an interrupted utterance long after:
+	 * what was known of it, to know it again. */
+	char cut_short[TURNS_CUT_SIZE];
+	uint64_t cut_short_ms;
 };
 
 /* t is zeroed memory. */

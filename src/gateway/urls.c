@@ -9,12 +9,15 @@
 static void
 add_host(struct urls *u, const char *host, size_t len)
 {
-	char *slot = u->hosts[u->count];
-	const char *format = memchr(host, ':', len) != NULL ? "[%.*s]" : "%.*s";
+	bool ipv6 = memchr(host, ':', len) != NULL;
 
 	if (u->count == URLS_MAX || len == 0 || len > 200)
 		return;
-	snprintf(slot, sizeof(u->hosts[0]), format, (int) len, host);
+
+	char *slot = u->hosts[u->count];
+
+	snprintf(slot, sizeof(u->hosts[0]), "%s%.*s%s", ipv6 ? "[" : "", (int) len, host,
+			 ipv6 ? "]" : "");
 	for (unsigned i = 0; i < u->count; i++)
 		if (strcmp(u->hosts[i], slot) == 0)
 			return;

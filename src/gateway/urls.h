@@ -30,7 +30,7 @@ struct urls
 	bool secure; /* https and wss */
 	unsigned count;
 	char hosts[URLS_MAX][256]; /* authority; without a port when local */
-	char prefix[256];		   /* path of the public URL without a trailing slash, or "" */
+	char prefix[256]; /* path of the public URL without a trailing slash, or "" */
 };
 
 /* False, with a reason, when public_url is no http(s) URL or too long. */

@@ -114,8 +114,8 @@ answered(void *arg, const struct db_reply *reply)
 		answer_row(job, reply->result);
 	else
 		answer_failure(job, reply->outcome == DB_TIMEOUT ? "no answer in time"
-					   : reply->outcome == DB_FULL		 ? "the queue of queries is full"
-					   : reply->outcome == DB_OK		 ? "no row"
+							: reply->outcome == DB_FULL	 ? "the queue of queries is full"
+							: reply->outcome == DB_OK	 ? "no row"
 														 : reply->message);
 	free(job);
 }

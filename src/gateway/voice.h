@@ -12,7 +12,7 @@
 enum voice_kind
 {
 	VOICE_CALLBACK, /* the body is ignored: 503 */
-	VOICE_TWIML		/* the caller is on the line: words, never silence */
+	VOICE_TWIML /* the caller is on the line: words, never silence */
 };
 
 struct voice_request
@@ -22,7 +22,7 @@ struct voice_request
 	enum voice_kind kind;
 	const char *account_sid;
 	const char *call_sid;
-	const char *params;		 /* JSON object of strings */
+	const char *params; /* JSON object of strings */
 	const char *idempotency; /* "" for none */
 	uint64_t received_us;
 };

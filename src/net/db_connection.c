@@ -580,15 +580,17 @@ complain(struct db_connection *c, const char *why)
 {
 	char detail[300];
 	char hint[300];
-	size_t len;
 
 	if (c->db->complained || c->db->closing)
 		return;
 	c->db->complained = true;
 	/* libpq's messages are of several lines and end with one. */
 	snprintf(detail, sizeof(detail), "%s", why);
-	for (len = strlen(detail); len > 0 && detail[len - 1] == '\n'; len--)
-		detail[len - 1] = '\0';
+	for (char *p = detail; *p != '\0'; p++)
+	{
+		if (*p == '\n' || *p == '\t')
+			*p = p[1] == '\0' ? '\0' : ' ';
+	}
 	hint_for(c->pg, why, hint, sizeof(hint));
 	log_write(LOG_LEVEL_WARNING,
 			  &(struct log_context){.detail = detail, .hint = *hint != '\0' ? hint : NULL},
@@ -673,6 +675,16 @@ lose(struct db_connection *c, const char *why)
 		back_off(c);
 }
 
+/* libpq would print the server's notices on standard error, which is the log's. */
+static void
+on_notice(void *arg, const PGresult *result)
+{
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	(void) arg;
+	log_debug("the database says: %s", message != NULL ? message : PQresultErrorMessage(result));
+}
+
 static void
 on_connect_timeout(void *arg)
 {
@@ -697,6 +709,7 @@ connect_next(struct db_connection *c)
 		lose(c, c->pg != NULL ? PQerrorMessage(c->pg) : "out of memory");
 		return;
 	}
+	PQsetNoticeReceiver(c->pg, on_notice, NULL);
 	deadline_set(c->db->loop, &c->deadline, CONNECT_TIMEOUT_MS, on_connect_timeout, c);
 	/* As libpq wants it: behave as if PQconnectPoll had asked to write. */
 	if (!watch(c, UV_WRITABLE))

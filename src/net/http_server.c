@@ -24,7 +24,6 @@
 #include "net/stream.h"
 #include "net/tls.h"
 #include "net/ws_internal.h"
-#include "net/ws_key.h"
 
 #define MAX_HEAD 16384
 #define UPGRADE_LIMIT 65536 /* what an upgrade handler finds in limits */
@@ -387,6 +386,17 @@ read_body(struct http_conn *conn)
 	return conn->state == CONN_HEAD;
 }
 
+#define WS_KEY_LEN 24 /* 16 bytes in base64 */
+
+static bool
+key_valid(const char *key)
+{
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	return strlen(key) == WS_KEY_LEN && strspn(key, alphabet) == 22 && strcmp(key + 22, "==") == 0;
+}
+
 /* The rules of RFC 6455, section 4.2.1. Returns 0 or the status to refuse with. */
 static int
 check_upgrade(const struct http_exchange *ex)
@@ -397,37 +407,30 @@ check_upgrade(const struct http_exchange *ex)
 		return 400;
 	if (strcmp(http_head_get(head, "sec-websocket-version"), "13") != 0)
 		return 426;
-	return ws_key_valid(http_head_get(head, "sec-websocket-key")) ? 0 : 400;
+	return key_valid(http_head_get(head, "sec-websocket-key")) ? 0 : 400;
 }
 
-/* Sends the 101 and turns the connection into a WebSocket. */
+/* Hands the connection to libwebsockets, which sends the 101. */
 static void
 become_ws(struct http_conn *conn, struct ws *ws)
 {
 	struct http_server *server = conn->server;
 	struct stream *stream = conn->stream;
-	char *rest = conn->input;
 	size_t rest_len = conn->input_len;
-	char accept[WS_ACCEPT_LEN + 1];
-	char answer[160];
-	int len;
-	ssize_t n;
+	char key[WS_KEY_LEN + 1];
 
-	ws_key_accept(http_head_get(&conn->exchange->head, "sec-websocket-key"), accept);
-	len = snprintf(answer, sizeof(answer),
-				   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-				   "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-				   accept);
-	n = stream_write(stream, answer, (size_t) len);
-	conn->input = NULL;
+	snprintf(key, sizeof(key), "%s", http_head_get(&conn->exchange->head, "sec-websocket-key"));
 	conn_free(conn);
 	ws->gone = connection_gone;
 	ws->gone_arg = server;
-	ws_opened(ws, stream, rest, rest_len);
-	/* The kernel's buffer of a young connection holds this much; if not, it is no peer of ours. */
-	if (n >= 0 && n < len)
-		ws_fail(ws, 1006, 0, "handshake not sent");
-	free(rest);
+	/* Nobody may speak before the 101: what came behind the head is no WebSocket's. */
+	if (rest_len > 0)
+	{
+		stream_close(stream, false);
+		ws_fail(ws, 1006, 0, "data before the handshake");
+	}
+	else if (!ws_accept(ws, stream, key))
+		ws_fail(ws, 1006, 0, "handshake refused");
 }
 
 static void
@@ -446,7 +449,7 @@ upgrade(struct http_conn *conn)
 					 ? 404
 					 : server->handlers.upgrade(server->handlers.arg, &ex->request, &limits,
 												&handlers, &arg, ex);
-	if (status == 0 && (ws = ws_create(server->loop, false, limits, handlers, arg)) == NULL)
+	if (status == 0 && (ws = ws_create(server->loop, limits, handlers, arg)) == NULL)
 		status = 503;
 	if (status != 0)
 		refuse(conn, status, status == 426 ? "Sec-WebSocket-Version: 13\r\n" : NULL);

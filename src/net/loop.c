@@ -42,6 +42,8 @@ struct loop
 	struct garbage *garbage;
 	struct loop_member members; /* head of a ring */
 	char *read_buffer;
+	struct lws_host *lws;
+	unsigned max_connections;
 };
 
 static void
@@ -214,6 +216,18 @@ loop_read_buffer(struct loop *loop)
 	return loop->read_buffer;
 }
 
+struct lws_host **
+loop_lws_slot(struct loop *loop)
+{
+	return &loop->lws;
+}
+
+unsigned
+loop_max_connections(const struct loop *loop)
+{
+	return loop->max_connections;
+}
+
 uint64_t
 loop_cached_ms(struct loop *loop)
 {
@@ -287,6 +301,7 @@ loop_new(const struct loop_handlers *handlers, bool watch_stdin, unsigned max_co
 	loop->deadlines.next = loop->deadlines.prev = &loop->deadlines;
 	loop->members.next = loop->members.prev = &loop->members;
 	loop->timer_at_ms = UINT64_MAX;
+	loop->max_connections = max_connections;
 	raise_descriptor_limit(max_connections);
 	signal(SIGPIPE, SIG_IGN);
 	watch_signal(loop, &loop->on_term, SIGTERM);
@@ -389,6 +404,7 @@ loop_free(struct loop *loop)
 		uv_run(&loop->uv, UV_RUN_DEFAULT);
 		uv_loop_close(&loop->uv);
 	}
+	free(loop->lws);
 	free(loop->read_buffer);
 	free(loop);
 }

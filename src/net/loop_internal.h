@@ -59,6 +59,11 @@ void loop_join(struct loop *loop, struct loop_member *member, void (*loop_ends)(
 			   void *arg);
 void loop_leave(struct loop_member *member);
 
+/* Where lws_host.c keeps its own on this loop; freed by the loop. */
+struct lws_host;
+struct lws_host **loop_lws_slot(struct loop *loop);
+unsigned loop_max_connections(const struct loop *loop);
+
 /* Runs the loop for at most timeout_ms or until done() is true. For use outside of callbacks. */
 void loop_run_until(struct loop *loop, unsigned timeout_ms, bool (*done)(void *arg), void *arg);
 

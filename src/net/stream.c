@@ -11,6 +11,7 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -161,12 +162,18 @@ tls_failed(struct stream *s)
 	finish(s, reason);
 }
 
+static void on_resume(void *arg);
+
 static void
 opened(struct stream *s)
 {
 	s->state = STREAM_OPEN;
 	s->want_write = false;
 	update_watch(s);
+	/* The peer's first words may have come with the end of the TLS handshake: they lie in
+	 * OpenSSL's buffer, where epoll cannot see them. */
+	if (s->ssl != NULL)
+		deadline_set(s->loop, &s->deadline, 0, on_resume, s);
 	if (s->handlers->opened != NULL)
 		s->handlers->opened(s->arg);
 }
@@ -478,6 +485,22 @@ stream_pause(struct stream *stream, bool paused)
 	update_watch(stream);
 	if (!paused && stream->ssl != NULL && SSL_has_pending(stream->ssl))
 		deadline_set(stream->loop, &stream->deadline, 0, on_resume, stream);
+}
+
+bool
+stream_is_tls(const struct stream *stream)
+{
+	return stream->ssl != NULL;
+}
+
+/* A duplicate: the original leaves the loop a turn later, and must not take the socket along. */
+int
+stream_release(struct stream *stream)
+{
+	int fd = fcntl(stream->fd, F_DUPFD_CLOEXEC, 3);
+
+	destroy(stream);
+	return fd;
 }
 
 static void

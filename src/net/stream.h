@@ -48,6 +48,12 @@ ssize_t stream_write(struct stream *stream, const void *data, size_t len);
 /* Stops or resumes reading; a peer that goes on sending is held back by TCP. */
 void stream_pause(struct stream *stream, bool paused);
 
+bool stream_is_tls(const struct stream *stream);
+
+/* Gives up a plain stream's socket: a descriptor that nothing here watches any more, -1 when there
+ * is none. The stream is gone, without any callback. */
+int stream_release(struct stream *stream);
+
 /* Ends it from our side, without any callback. politely: what was written still reaches a peer
  * that is sending (closing a socket with unread data resets it, and the peer might never see our
  * last words): the sending side is shut, input discarded until the peer closes, 1 s at most. */

@@ -1,28 +1,20 @@
 /*
- * ws_connect.c: opens a WebSocket: URL, name look-up in libuv's threads (the loop never waits for
- * DNS), the addresses in turn, TLS, and the handshake of RFC 6455, section 4.1.
- *
- * The connection goes to a numeric address while Host, server name and verification stay with the
- * name of the URL.
+ * ws_connect.c: opens a WebSocket: URL, name look-up in libuv's threads (libwebsockets' own would
+ * make the loop wait for DNS), the addresses in turn; TLS and handshake are libwebsockets'.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 #include <uv.h>
 
-#include "net/http_parse.h"
 #include "net/loop.h"
-#include "net/tls.h"
+#include "net/lws_host.h"
 #include "net/ws.h"
 #include "net/ws_internal.h"
-#include "net/ws_key.h"
 
-#define HEAD_MAX 8192
 #define HOST_MAX 255
 
 /* The name look-up may outlive the WebSocket: libuv cannot always cancel it. */
@@ -37,18 +29,19 @@ struct ws_opening
 	bool tls;
 	char host[HOST_MAX + 1]; /* without brackets */
 	char port[6];
-	char key[WS_KEY_LEN + 1];
-	char *request; /* the handshake's text */
-	size_t request_len, request_sent;
+	char host_header[HOST_MAX + 16];
+	char *path; /* path and query of the URL */
+	char *headers; /* the owner's, each ended by CR LF */
 	struct lookup *lookup;
 	struct addrinfo *addresses, *next;
 	uint64_t end_ms;
-	char head[HEAD_MAX]; /* the answer as far as it came */
-	size_t head_len;
+	int http_status;
+	bool attempted; /* a connection was begun */
 	char last_error[160];
 };
 
 static void try_next(struct ws *ws);
+static void on_attempt_failed(void *arg);
 
 void
 ws_opening_free(struct ws *ws)
@@ -63,118 +56,52 @@ ws_opening_free(struct ws *ws)
 	}
 	if (o->addresses != NULL)
 		uv_freeaddrinfo(o->addresses);
-	free(o->request);
+	free(o->path);
+	free(o->headers);
 	free(o);
 }
 
-static void
-send_request(struct ws *ws)
+int
+ws_opening_headers(struct ws *ws, char **at, const char *end)
+{
+	size_t len = ws->opening != NULL ? strlen(ws->opening->headers) : 0;
+
+	if (len > (size_t) (end - *at))
+		return -1;
+	memcpy(*at, ws->opening->headers, len);
+	*at += len;
+	return 0;
+}
+
+void
+ws_opening_failed(struct ws *ws, int http_status, const char *reason)
 {
 	struct ws_opening *o = ws->opening;
-	ssize_t n =
-		stream_write(ws->stream, o->request + o->request_sent, o->request_len - o->request_sent);
 
-	if (n > 0)
-		o->request_sent += (size_t) n;
-}
-
-static void
-on_opened(void *arg)
-{
-	send_request(arg);
-}
-
-static void
-on_writable(void *arg)
-{
-	send_request(arg);
-}
-
-/* The rules of section 4.1 for the server's answer. NULL when all are kept. */
-static const char *
-check_answer(const struct ws_opening *o, const struct http_head *head)
-{
-	char expected[WS_ACCEPT_LEN + 1];
-
-	if (head->status != 101)
-		return "handshake refused";
-	if (strcasecmp(http_head_get(head, "upgrade"), "websocket") != 0 ||
-		!http_has_token(http_head_get(head, "connection"), "upgrade"))
-		return "answer is no WebSocket handshake";
-	ws_key_accept(o->key, expected);
-	if (strcmp(http_head_get(head, "sec-websocket-accept"), expected) != 0)
-		return "wrong Sec-WebSocket-Accept";
-	if (*http_head_get(head, "sec-websocket-extensions") != '\0' ||
-		*http_head_get(head, "sec-websocket-protocol") != '\0')
-		return "server chose an extension or protocol that was not offered";
-	return NULL;
-}
-
-static void
-on_head(struct ws *ws, size_t end, char *rest, size_t rest_len)
-{
-	struct ws_opening *o = ws->opening;
-	struct http_head head;
-	struct stream *stream = ws->stream;
-	const char *wrong;
-	char reason[64];
-
-	if (http_parse_response(o->head, end, &head) != 0)
+	if (http_status != 0)
 	{
-		ws_fail(ws, 1006, 0, "malformed answer to the handshake");
-		return;
+		snprintf(o->last_error, sizeof(o->last_error), "handshake refused with status %d",
+				 http_status);
+		o->http_status = http_status;
+		/* A server that was reached and refused would do so at its other addresses too. */
+		o->next = NULL;
 	}
-	wrong = check_answer(o, &head);
-	if (wrong != NULL)
-	{
-		snprintf(reason, sizeof(reason), "%s", wrong);
-		if (head.status != 101)
-			snprintf(reason, sizeof(reason), "handshake refused with status %d", head.status);
-		ws_fail(ws, 1006, head.status != 101 ? head.status : 0, reason);
-		return;
-	}
-	ws_opening_free(ws);
-	ws_opened(ws, stream, rest, rest_len);
+	else
+		snprintf(o->last_error, sizeof(o->last_error), "%s", reason);
+	/* Not from within libwebsockets' callback: in the next turn. */
+	deadline_set(ws->loop, &ws->deadline, 0, on_attempt_failed, ws);
 }
 
 static void
-on_data(void *arg, char *data, size_t len)
-{
-	struct ws *ws = arg;
-	struct ws_opening *o = ws->opening;
-	size_t before = o->head_len;
-	size_t room = sizeof(o->head) - before;
-	size_t taken = len < room ? len : room;
-	size_t end;
-
-	if (ws->state != WS_STATE_OPENING)
-		return;
-	memcpy(o->head + before, data, taken);
-	o->head_len += taken;
-	end = http_head_end(o->head, o->head_len);
-	if (end > 0)
-		on_head(ws, end, data + (end - before), len - (end - before));
-	else if (o->head_len == sizeof(o->head))
-		ws_fail(ws, 1006, 0, "answer to the handshake too long");
-}
-
-static void
-on_closed(void *arg, const char *reason)
+on_attempt_failed(void *arg)
 {
 	struct ws *ws = arg;
 
-	ws->stream = NULL;
-	if (ws->state != WS_STATE_OPENING)
-		return;
-	snprintf(ws->opening->last_error, sizeof(ws->opening->last_error), "%s", reason);
-	/* A server that was reached and hung up would do so at its other addresses too. */
-	if (ws->opening->request_sent > 0)
-		ws->opening->next = NULL;
-	try_next(ws);
+	if (ws->state == WS_STATE_OPENING)
+		try_next(ws);
+	else
+		ws_finish(ws);
 }
-
-static const struct stream_handlers handshake_handlers = {
-	.opened = on_opened, .data = on_data, .writable = on_writable, .closed = on_closed};
 
 static void
 on_attempt_over(void *arg)
@@ -188,15 +115,36 @@ on_attempt_over(void *arg)
 		return;
 	}
 	snprintf(o->last_error, sizeof(o->last_error), "%s",
-			 o->addresses == NULL	? "timed out looking up the name"
-			 : o->request_sent == 0 ? "timed out connecting"
-									: "timed out in the handshake");
-	if (ws->stream != NULL)
-		stream_close(ws->stream, false);
-	ws->stream = NULL;
-	if (o->request_sent > 0)
-		o->next = NULL;
+			 o->addresses == NULL ? "timed out looking up the name" : "timed out connecting");
+	ws_let_go(ws);
 	try_next(ws);
+}
+
+/* Begins a connection to a numeric address while Host, server name and verification stay with the
+ * name of the URL. */
+static bool
+attempt(struct ws *ws, const struct addrinfo *address)
+{
+	struct ws_opening *o = ws->opening;
+	struct lws_host *host = lws_host_of(ws->loop);
+	char numeric[INET6_ADDRSTRLEN];
+	struct lws_client_connect_info info = {.address = numeric,
+										   .path = o->path,
+										   .host = o->host_header,
+										   .port = (int) strtoul(o->port, NULL, 10),
+										   .ssl_connection = o->tls ? LCCSCF_USE_SSL : 0,
+										   .local_protocol_name = "ws",
+										   .pwsi = &ws->wsi,
+										   .opaque_user_data = ws};
+
+	if (host == NULL || getnameinfo(address->ai_addr, address->ai_addrlen, numeric, sizeof(numeric),
+									NULL, 0, NI_NUMERICHOST) != 0)
+		return false;
+	info.context = lws_host_context(host);
+	info.vhost = lws_host_client(host);
+	o->attempted = true;
+	/* A failure may be told by the callback before this returns. */
+	return lws_client_connect_via_info(&info) != NULL || deadline_is_set(&ws->deadline);
 }
 
 /* Connects to the next address; the time that is left is shared among those to come. */
@@ -205,27 +153,27 @@ try_next(struct ws *ws)
 {
 	struct ws_opening *o = ws->opening;
 	uint64_t now = loop_cached_ms(ws->loop);
-	SSL_CTX *tls = o->tls ? tls_client_context() : NULL;
 	unsigned left = 0;
 
 	for (const struct addrinfo *a = o->next; a != NULL; a = a->ai_next)
 		left++;
-	while (left > 0 && now < o->end_ms && (tls != NULL || !o->tls))
+	deadline_clear(&ws->deadline);
+	while (left > 0 && now < o->end_ms)
 	{
 		struct addrinfo *address = o->next;
 
 		o->next = address->ai_next;
-		ws->stream = stream_connect(ws->loop, address->ai_addr, address->ai_addrlen, tls, o->host,
-									&handshake_handlers, ws);
-		if (ws->stream != NULL)
+		if (attempt(ws, address))
 		{
-			deadline_set(ws->loop, &ws->deadline, (o->end_ms - now) / left, on_attempt_over, ws);
+			if (!deadline_is_set(&ws->deadline))
+				deadline_set(ws->loop, &ws->deadline, (o->end_ms - now) / left, on_attempt_over,
+							 ws);
 			return;
 		}
-		snprintf(o->last_error, sizeof(o->last_error), "no socket to be had");
+		snprintf(o->last_error, sizeof(o->last_error), "no connection to be had");
 		left--;
 	}
-	ws_fail(ws, 1006, 0, o->last_error[0] != '\0' ? o->last_error : "TLS is not available");
+	ws_fail(ws, 1006, o->http_status, o->last_error);
 }
 
 static void
@@ -292,8 +240,7 @@ printable(const char *text)
 
 /* Takes scheme, host and port from the URL; *target is left at the path. */
 static bool
-parse_url(const char *url, struct ws_opening *o, const char **target, char *host_header,
-		  size_t host_header_size)
+parse_url(const char *url, struct ws_opening *o, const char **target)
 {
 	const char *authority, *end, *host, *port = NULL;
 	size_t host_len;
@@ -330,8 +277,8 @@ parse_url(const char *url, struct ws_opening *o, const char **target, char *host
 	else if (port != end && port + 1 != end)
 		return false;
 	*target = end;
-	return snprintf(host_header, host_header_size, "%.*s", (int) (end - authority), authority) <
-		   (int) host_header_size;
+	return snprintf(o->host_header, sizeof(o->host_header), "%.*s", (int) (end - authority),
+					authority) < (int) sizeof(o->host_header);
 }
 
 static bool
@@ -347,26 +294,21 @@ headers_clean(const char *const *headers)
 	return true;
 }
 
-/* Writes the request into memory of the opening. */
+/* Keeps path and headers for libwebsockets, which asks for the latter later. */
 static bool
-compose_request(struct ws_opening *o, const char *target, const char *host,
-				const char *const *headers)
+keep_request(struct ws_opening *o, const char *target, const char *const *headers)
 {
-	FILE *out = open_memstream(&o->request, &o->request_len);
-	size_t target_len = strcspn(target, "#");
+	size_t len;
+	FILE *out = open_memstream(&o->headers, &len);
+	int target_len = (int) strcspn(target, "#");
 
 	if (out == NULL)
 		return false;
-	fprintf(out, "GET %s%.*s HTTP/1.1\r\nHost: %s\r\n", *target == '/' ? "" : "/", (int) target_len,
-			target, host);
-	fprintf(out,
-			"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-			"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n",
-			o->key);
 	for (; headers != NULL && *headers != NULL; headers++)
 		fprintf(out, "%s\r\n", *headers);
-	fprintf(out, "\r\n");
-	return fclose(out) == 0;
+	if (fclose(out) != 0)
+		return false;
+	return asprintf(&o->path, "%s%.*s", *target == '/' ? "" : "/", target_len, target) > 0;
 }
 
 struct ws *
@@ -374,17 +316,16 @@ ws_connect(struct loop *loop, const char *url, const char *const *headers, unsig
 		   struct ws_limits limits, const struct ws_handlers *handlers, void *arg)
 {
 	struct ws_opening *o = calloc(1, sizeof(*o));
-	char host[HOST_MAX + 16];
 	const char *target;
 	struct ws *ws;
 
 	if (o == NULL)
 		return NULL;
-	if (!headers_clean(headers) || !parse_url(url, o, &target, host, sizeof(host)) ||
-		!ws_key_make(o->key) || !compose_request(o, target, host, headers) ||
-		(ws = ws_create(loop, true, limits, handlers, arg)) == NULL)
+	if (!headers_clean(headers) || !parse_url(url, o, &target) ||
+		!keep_request(o, target, headers) || (ws = ws_create(loop, limits, handlers, arg)) == NULL)
 	{
-		free(o->request);
+		free(o->path);
+		free(o->headers);
 		free(o);
 		return NULL;
 	}

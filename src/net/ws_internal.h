@@ -5,6 +5,8 @@
 #ifndef VA_NET_WS_INTERNAL_H
 #define VA_NET_WS_INTERNAL_H
 
+#include <libwebsockets.h>
+
 #include "net/loop_internal.h"
 #include "net/stream.h"
 #include "net/ws.h"
@@ -13,39 +15,36 @@ enum ws_state
 {
 	WS_STATE_OPENING, /* a client's name look-up, connection and handshake */
 	WS_STATE_OPEN,
-	WS_STATE_CLOSING, /* our close frame is sent or queued; the peer's is awaited */
+	WS_STATE_CLOSING, /* our close frame is due, or sent and the peer's awaited */
 	WS_STATE_FAILED, /* broken; `close` is called in the next turn */
 	WS_STATE_DEAD /* `close` was called */
 };
 
-struct ws_chunk; /* one queued frame, or what is left of it */
+struct ws_chunk; /* one queued message */
 struct ws_opening;
 
 struct ws
 {
 	struct garbage garbage; /* first: see loop_free_later */
 	struct loop *loop;
-	struct stream *stream; /* NULL before a client has one, and when dead */
+	struct lws *wsi; /* NULL before libwebsockets has it, and when it let go */
 	const struct ws_handlers *handlers;
 	void *arg;
 	struct ws_limits limits;
 	enum ws_state state;
-	bool client; /* we opened it: our frames are masked, the peer's are not */
-	bool peer_closed; /* the peer's close frame came */
 	int close_code; /* what `close` will report */
+	int send_code; /* what our close frame says */
 	int http_status;
-	const char *close_reason;
-	char *close_text; /* owned memory behind close_reason, or NULL */
+	char *close_text; /* owned; NULL = "connection lost" */
+	bool ping_due;
+	bool close_sent;
+	bool peer_closed;
 
-	/* Input: the bytes of a frame that did not arrive whole, and a message in fragments. */
-	char *partial;
-	size_t partial_len, partial_size;
+	/* A message that comes in pieces. */
 	char *message;
 	size_t message_len, message_size;
-	bool in_message;
-	bool message_binary;
 
-	/* Output that the kernel did not take. */
+	/* Messages that libwebsockets cannot take yet. */
 	struct ws_chunk *first, *last;
 	size_t queued;
 
@@ -59,15 +58,16 @@ struct ws
 	void *gone_arg;
 };
 
-struct ws *ws_create(struct loop *loop, bool client, struct ws_limits limits,
-					 const struct ws_handlers *handlers, void *arg);
+struct ws *ws_create(struct loop *loop, struct ws_limits limits, const struct ws_handlers *handlers,
+					 void *arg);
 
 /* Frees one that was created and never shown to its owner. */
 void ws_discard(struct ws *ws);
 
-/* The handshake is done: takes over the stream, calls `open`, then reads what had already come
- * behind the handshake. */
-void ws_opened(struct ws *ws, struct stream *stream, char *data, size_t len);
+/* Hands an accepted connection, whose upgrade request was found good, to libwebsockets, which
+ * answers it with 101; then `open` is called. key: the request's Sec-WebSocket-Key. The stream is
+ * consumed in any case. False when libwebsockets refuses; ws is then as after ws_create. */
+bool ws_accept(struct ws *ws, struct stream *stream, const char *key);
 
 /* Ends it in the next turn of the loop with these for `close`; reason is copied. */
 void ws_fail(struct ws *ws, int code, int http_status, const char *reason);
@@ -75,7 +75,14 @@ void ws_fail(struct ws *ws, int code, int http_status, const char *reason);
 /* Ends it now. Only from the loop's own callbacks, never from a call of the owner. */
 void ws_finish(struct ws *ws);
 
+/* Makes libwebsockets drop the socket, in a later turn, and forgets it. */
+void ws_let_go(struct ws *ws);
+
 /* Releases what ws_connect holds while opening (ws_connect.c). */
 void ws_opening_free(struct ws *ws);
+/* An attempt to connect failed; ws->wsi is gone (ws_connect.c). */
+void ws_opening_failed(struct ws *ws, int http_status, const char *reason);
+/* Appends the owner's headers to the handshake: as LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER. */
+int ws_opening_headers(struct ws *ws, char **at, const char *end);
 
 #endif

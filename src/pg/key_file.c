@@ -22,7 +22,7 @@
 
 #define KEY_FILE "voiceagent.key"
 
-static pg_attribute_noreturn() void
+static __attribute__((noreturn)) void
 refuse(const char *problem, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_VA_KEY_FILE), errmsg("key file \"%s\" %s", KEY_FILE, problem),
@@ -57,11 +57,13 @@ read_file(struct va_key *key)
 	{
 		if (errno == ENOENT)
 			return false;
-		ereport(ERROR, (errcode(ERRCODE_VA_KEY_FILE),
-						errmsg("could not open key file \"%s\": %m", KEY_FILE),
-						errhint("It must be a file that the server's operating system user can read.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_VA_KEY_FILE),
+				 errmsg("could not open key file \"%s\": %m", KEY_FILE),
+				 errhint("It must be a file that the server's operating system user can read.")));
 	}
-	if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || (info.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+	if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) ||
+		(info.st_mode & (S_IRWXG | S_IRWXO)) != 0)
 		refuse("may be read by others", "Give it to the server's user alone: chmod 0600.");
 	got = read(fd, key->bytes, KEY_SIZE);
 	if (got != KEY_SIZE || read(fd, &extra, 1) != 0)
@@ -97,7 +99,8 @@ create_file(void)
 	int saved;
 
 	if (!pg_strong_random(bytes, sizeof bytes))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random key")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random key")));
 	snprintf(path, sizeof path, "%s.%d.tmp", KEY_FILE, MyProcPid);
 	(void) unlink(path); /* left by a process with this id that died in between */
 	write_file(path, bytes);

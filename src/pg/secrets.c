@@ -11,6 +11,9 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 #include "pg/errcodes.h"
 #include "pg/key_file.h"
@@ -44,8 +47,8 @@ seal(EVP_CIPHER_CTX *ctx, const struct va_key *key, text *context, text *value, 
 
 /* `in` is a whole sealed value; size is that of the plain text. */
 static bool
-unseal(EVP_CIPHER_CTX *ctx, const struct va_key *key, text *context, const unsigned char *in, int size,
-	   unsigned char *out)
+unseal(EVP_CIPHER_CTX *ctx, const struct va_key *key, text *context, const unsigned char *in,
+	   int size, unsigned char *out)
 {
 	const unsigned char *nonce = in + 1 + KEY_ID_SIZE;
 	const unsigned char *body = in + HEADER_SIZE;
@@ -73,12 +76,14 @@ va_encrypt(PG_FUNCTION_ARGS)
 	int size = VARSIZE_ANY_EXHDR(value);
 
 	if (size > VALUE_MAX)
-		ereport(ERROR, (errcode(ERRCODE_VA_ARGUMENT), errmsg("a secret may have %d bytes", VALUE_MAX)));
+		ereport(ERROR,
+				(errcode(ERRCODE_VA_ARGUMENT), errmsg("a secret may have %d bytes", VALUE_MAX)));
 	sealed = (bytea *) palloc(VARHDRSZ + HEADER_SIZE + size + TAG_SIZE);
 	SET_VARSIZE(sealed, VARHDRSZ + HEADER_SIZE + size + TAG_SIZE);
 	out = (unsigned char *) VARDATA(sealed);
 	if (!pg_strong_random(out + 1 + KEY_ID_SIZE, NONCE_SIZE))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random nonce")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random nonce")));
 	(void) key_load(&key, true);
 	out[0] = SEAL_VERSION;
 	memcpy(out + 1, key.id, KEY_ID_SIZE);
@@ -104,10 +109,11 @@ load_key_of(const unsigned char *in, struct va_key *key)
 	if (memcmp(key->id, in + 1, KEY_ID_SIZE) != 0)
 	{
 		explicit_bzero(key, sizeof *key);
-		ereport(ERROR,
-				(errcode(ERRCODE_VA_SECRET), errmsg("the secret was encrypted with another key"),
-				 errhint("Restore the file \"voiceagent.key\" of the server where the secret was set, "
-						 "or set it again with va_secret_set.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_VA_SECRET), errmsg("the secret was encrypted with another key"),
+			 errhint("Restore the file \"voiceagent.key\" of the server where the secret was set, "
+					 "or set it again with va_secret_set.")));
 	}
 }
 

@@ -152,7 +152,8 @@ va_tool_run(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "va_tool_run must return a row");
 	mine = timer_start(PG_GETARG_INT32(3));
-	error = run_in_subtransaction(PG_GETARG_OID(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), &result);
+	error =
+		run_in_subtransaction(PG_GETARG_OID(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), &result);
 	timed_out = mine && tool_timed_out;
 	if (mine)
 		timer_stop();

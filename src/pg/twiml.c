@@ -20,7 +20,7 @@ PG_FUNCTION_INFO_V1(va_twiml);
 
 static void write_verbs(struct twiml *t, JsonbContainer *verbs);
 
-static pg_attribute_noreturn() void
+static __attribute__((noreturn)) void
 refuse(const char *what)
 {
 	ereport(ERROR, (errcode(ERRCODE_VA_TWIML), errmsg("invalid TwiML: %s", what)));
@@ -33,16 +33,11 @@ scalar_text(const JsonbValue *value)
 {
 	switch (value->type)
 	{
-		case jbvNull:
-			return NULL;
-		case jbvString:
-			return pnstrdup(value->val.string.val, value->val.string.len);
-		case jbvBool:
-			return pstrdup(value->val.boolean ? "true" : "false");
-		case jbvNumeric:
-			return numeric_normalize(value->val.numeric);
-		default:
-			refuse("text and attributes are strings, numbers or booleans");
+		case jbvNull: return NULL;
+		case jbvString: return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvBool: return pstrdup(value->val.boolean ? "true" : "false");
+		case jbvNumeric: return numeric_normalize(value->val.numeric);
+		default: refuse("text and attributes are strings, numbers or booleans");
 	}
 }
 
@@ -60,9 +55,8 @@ container_member(JsonbContainer *object, const char *key, bool is_array)
 
 	if (value == NULL || value->type == jbvNull)
 		return NULL;
-	if (value->type != jbvBinary ||
-		(is_array ? !JsonContainerIsArray(value->val.binary.data)
-				  : !JsonContainerIsObject(value->val.binary.data)))
+	if (value->type != jbvBinary || (is_array ? !JsonContainerIsArray(value->val.binary.data)
+											  : !JsonContainerIsObject(value->val.binary.data)))
 		refuse(is_array ? "\"children\" must be an array" : "\"attributes\" must be an object");
 	return value->val.binary.data;
 }

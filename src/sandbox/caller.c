@@ -69,8 +69,7 @@ caller_hang_up(struct caller *c, const char *ended_by, const char *why)
 	json_put_text(line, "ended_by", ended_by);
 	json_put_text(line, "why", why);
 	json_put_text(line, "sent_sha256", hex);
-	json_put_int(line, "steps_left",
-				 (long long) (c->cmd->scenario->step_count - c->script.step));
+	json_put_int(line, "steps_left", (long long) (c->cmd->scenario->step_count - c->script.step));
 	caller_log(c, line);
 	if (c->answered_ms)
 		caller_status_callback(c, "completed");
@@ -110,11 +109,7 @@ dial(struct caller_command *cmd)
 	c->wav_heard = open_wav(c, "agent", 1);
 	c->wav_both = open_wav(c, "both", 2);
 	caller_log(c, caller_line(c, "dialled"));
-	if (!caller_script_init(c))
-	{
-		caller_hang_up(c, "error", "no speech for the caller");
-		return;
-	}
+	caller_script_init(c);
 	caller_status_callback(c, "ringing");
 	caller_form(c, &form);
 	snprintf(url, sizeof(url), "%.1900s/webhook/voice/answer", cmd->public_url);
@@ -200,6 +195,7 @@ on_clock(uv_timer_t *timer)
 	while (cmd->dialled < cmd->calls &&
 		   now_us >= cmd->began_us + (uint64_t) cmd->dialled * cmd->stagger_ms * 1000)
 		dial(cmd);
+	now_us = loop_now_us();
 	for (struct caller *c = cmd->list; c; c = c->next)
 		tick_call(c, now_us);
 	caller_report_tick(cmd->report, false);
@@ -220,7 +216,8 @@ static const char usage[] =
 	"usage: voiceagent sandbox call --to NUMBER --scenario NAME|FILE [options]\n"
 	"\n"
 	"Dials a number of yours as Twilio and a caller would: signed webhooks, a media stream with\n"
-	"real speech, the steps of the scenario. Exit status 0: the call went as the scenario expects.\n"
+	"real speech, the steps of the scenario. Exit status 0: the call went as the scenario "
+	"expects.\n"
 	"\n"
 	"  --to NUMBER           the tenant's number, +15551234567\n"
 	"  --from NUMBER         the caller's (default: the scenario's)\n"
@@ -385,7 +382,7 @@ prepare(struct caller_command *cmd, struct caller_arguments *a)
 	}
 	cmd->speech = speech_store_new(a->speech[0] ? a->speech : NULL, "espeak-ng");
 	cmd->report = caller_report_new(cmd, a->quiet, a->json, a->engine_ledger);
-	return cmd->speech && cmd->report;
+	return cmd->speech && cmd->report && caller_script_prepare(cmd);
 }
 
 static bool

@@ -41,14 +41,14 @@ struct caller_command
 {
 	const char *to;
 	const char *from; /* NULL = the scenario's */
-	char url[CALLER_URL];		 /* where requests really go */
+	char url[CALLER_URL]; /* where requests really go */
 	char public_url[CALLER_URL]; /* how they are signed; the same unless given */
 	const char *account_sid;
 	const char *auth_token;
 	const char *fallback_url; /* NULL = url + the usual path */
-	const char *wav_dir;	  /* or NULL */
-	bool status_callbacks;	  /* ringing and in-progress too */
-	bool no_status;			  /* not even completed */
+	const char *wav_dir; /* or NULL */
+	bool status_callbacks; /* ringing and in-progress too */
+	bool no_status; /* not even completed */
 	unsigned calls;
 	unsigned stagger_ms;
 	struct scenario *scenario;
@@ -88,8 +88,8 @@ struct caller_result
 struct caller_script
 {
 	size_t step;
-	bool begun;			 /* the step is under way */
-	uint64_t step_ms;	 /* since when it waits or runs */
+	bool begun; /* the step is under way */
+	uint64_t step_ms; /* since when it waits or runs */
 	const struct speech *speech;
 	size_t spoken; /* samples of it */
 	uint64_t speech_ms;
@@ -98,14 +98,14 @@ struct caller_script
 	uint64_t next_key_ms;
 	struct vad ear;
 	uint64_t ear_began_ms; /* its clock's zero */
-	bool heard_since;	   /* the agent has spoken since our last doing */
-	bool awaiting_reply;   /* latency is being measured */
+	bool heard_since; /* the agent has spoken since our last doing */
+	bool awaiting_reply; /* latency is being measured */
 	uint64_t own_end_ms;
 	uint64_t agent_end_ms;
 	unsigned gap_ms;
 	uint64_t heard_bytes; /* real audio of the utterance under way */
-	bool resumed;  /* a new stream, and nothing heard in it yet */
-	bool cut;	   /* the stream before broke inside this step */
+	bool resumed; /* a new stream, and nothing heard in it yet */
+	bool cut; /* the stream before broke inside this step */
 	bool repeated;
 };
 
@@ -119,9 +119,9 @@ struct caller
 	const char *status; /* CallStatus */
 	uint64_t began_us;
 	uint64_t answered_ms;
-	unsigned pending;	 /* requests under way */
-	bool over;			 /* hung up; only requests may be under way */
-	bool finished;		 /* counted */
+	unsigned pending; /* requests under way */
+	bool over; /* hung up; only requests may be under way */
+	bool finished; /* counted */
 	const char *ended_by; /* "agent", "caller" or "error" */
 	char why[160];
 	/* TwiML */
@@ -187,7 +187,9 @@ void caller_stream_tick(struct caller *c, uint64_t now_us);
 void caller_send_key(struct caller *c, char key);
 
 /* caller_script.c */
-bool caller_script_init(struct caller *c);
+/* Has all speech ready before the first call, since synthesis blocks. */
+bool caller_script_prepare(struct caller_command *cmd);
+void caller_script_init(struct caller *c);
 void caller_script_free(struct caller *c);
 void caller_script_stream_began(struct caller *c);
 void caller_script_stream_lost(struct caller *c);

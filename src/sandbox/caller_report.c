@@ -32,8 +32,8 @@ struct caller_report
 	bool json;
 	bool colour;
 	int64_t zero_ms; /* wall clock of the first call */
-	int engine;		 /* descriptor of the engine's ledger, or -1 */
-	char *rest;		 /* an unfinished line of it */
+	int engine; /* descriptor of the engine's ledger, or -1 */
+	char *rest; /* an unfinished line of it */
 	size_t rest_len;
 	struct pending_line lines[MAX_LINES];
 	size_t count;
@@ -312,10 +312,9 @@ print_summary(const struct caller_report *r, const struct caller *c, bool ok)
 	unsigned average, most;
 
 	latency_figures(c, &average, &most);
-	printf("\n  %s%s%s  %s, %.1f s, ended by the %s\n",
-		   paint(r, ok ? "\033[32m" : "\033[31m"), ok ? "as expected" : "NOT as expected",
-		   paint(r, "\033[0m"), c->cmd->scenario->name, (double) caller_now_ms(c) / 1000,
-		   c->ended_by);
+	printf("\n  %s%s%s  %s, %.1f s, ended by the %s\n", paint(r, ok ? "\033[32m" : "\033[31m"),
+		   ok ? "as expected" : "NOT as expected", paint(r, "\033[0m"), c->cmd->scenario->name,
+		   (double) caller_now_ms(c) / 1000, c->ended_by);
 	printf("  first words after       %5u ms from the start of the stream\n",
 		   c->result.first_audio_ms);
 	printf("  replies after           %5u ms on average, %u ms at most (%u replies)\n", average,
@@ -326,7 +325,8 @@ print_summary(const struct caller_report *r, const struct caller *c, bool ok)
 		   c->result.webhook_failures);
 	printf("  protocol violations     %5u\n", c->result.violations);
 	if (c->cmd->wav_dir)
-		printf("  audio                   %s/%s-{caller,agent,both}.wav\n", c->cmd->wav_dir, c->sid);
+		printf("  audio                   %s/%s-{caller,agent,both}.wav\n", c->cmd->wav_dir,
+			   c->sid);
 	fflush(stdout);
 }
 

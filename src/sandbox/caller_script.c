@@ -21,22 +21,29 @@ static const struct vad_settings ear_settings = {
 	.start_rms = 400, .stop_rms = 250, .start_ms = 30, .hangover_ms = 500, .min_ms = 60};
 
 bool
-caller_script_init(struct caller *c)
+caller_script_prepare(struct caller_command *cmd)
 {
+	const struct scenario *s = cmd->scenario;
 	char error[256];
-	const struct scenario *s = c->cmd->scenario;
 
-	vad_init(&c->script.ear, &ear_settings);
-	c->script.digest = EVP_MD_CTX_new();
 	for (size_t i = 0; i < s->step_count; i++)
 		if (s->steps[i].kind == STEP_SAY &&
-			!speech_get(c->cmd->speech, s->caller_voice, s->steps[i].text, SPEECH_RATE, error,
+			!speech_get(cmd->speech, s->caller_voice, s->steps[i].text, SPEECH_RATE, error,
 						sizeof(error)))
 		{
 			fprintf(stderr, "voiceagent: %s\n", error);
 			return false;
 		}
-	return c->script.digest != NULL;
+	return true;
+}
+
+void
+caller_script_init(struct caller *c)
+{
+	vad_init(&c->script.ear, &ear_settings);
+	c->script.digest = EVP_MD_CTX_new();
+	if (!c->script.digest)
+		abort();
 }
 
 void

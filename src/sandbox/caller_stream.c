@@ -21,8 +21,8 @@
 #define MAX_QUEUE (256 * 1024)
 #define MAX_PAYLOAD (512 * 1024)
 
-static void
-send_text(struct caller *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void send_text(struct caller *c, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void
 send_text(struct caller *c, const char *format, ...)
@@ -165,8 +165,7 @@ has_only(struct json_object *o, const char *a, const char *b, const char *d)
 {
 	int want = (a != NULL) + (b != NULL) + (d != NULL);
 
-	return json_object_object_length(o) == want &&
-		   (!a || json_object_object_get_ex(o, a, NULL)) &&
+	return json_object_object_length(o) == want && (!a || json_object_object_get_ex(o, a, NULL)) &&
 		   (!b || json_object_object_get_ex(o, b, NULL)) &&
 		   (!d || json_object_object_get_ex(o, d, NULL));
 }

@@ -71,10 +71,9 @@ do_record(struct caller *c)
 {
 	char error[200];
 	const char *words = c->cmd->scenario->voicemail;
-	const struct speech *s =
-		words ? speech_get(c->cmd->speech, c->cmd->scenario->caller_voice, words, SPEECH_RATE,
-						   error, sizeof(error))
-			  : NULL;
+	const struct speech *s = words ? speech_get(c->cmd->speech, c->cmd->scenario->caller_voice,
+												words, SPEECH_RATE, error, sizeof(error))
+								   : NULL;
 
 	wait_for(c, BEEP_MS + (s ? s->count * 1000 / SPEECH_RATE : 200));
 }

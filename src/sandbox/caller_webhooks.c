@@ -193,8 +193,11 @@ attempt(struct delivery *d)
 	const char *headers[5] = {signature, idempotency,
 							  "Content-Type: application/x-www-form-urlencoded; charset=UTF-8",
 							  "User-Agent: TwilioProxy/1.1", NULL};
-	struct http_options o = {.method = "POST", .headers = headers, .body = d->body,
-							 .body_len = strlen(d->body), .max_reply = MAX_REPLY};
+	struct http_options o = {.method = "POST",
+							 .headers = headers,
+							 .body = d->body,
+							 .body_len = strlen(d->body),
+							 .max_reply = MAX_REPLY};
 
 	snprintf(signature, sizeof(signature), "X-Twilio-Signature: %s", d->signature);
 	snprintf(idempotency, sizeof(idempotency), "I-Twilio-Idempotency-Token: %s", d->token);

@@ -49,7 +49,7 @@ struct doing
 	struct action action;
 	uint64_t since_ms;
 	const struct speech *speech;
-	size_t sent;	  /* samples */
+	size_t sent; /* samples */
 	size_t text_sent; /* letters told as pieces */
 	int ordinal;
 	char tool_id[40];
@@ -415,9 +415,9 @@ conversation_tool_result(struct conversation *c, const char *id, const char *nam
 						 const char *result, bool failed, bool hang_up, uint64_t now_ms)
 {
 	struct json_object *line;
-	bool mine = c->doing.active && c->doing.action.kind == ACTION_TOOL &&
-				(id[0] ? strcmp(id, c->doing.tool_id) == 0
-					   : strcmp(name, c->doing.action.tool->name) == 0);
+	bool mine =
+		c->doing.active && c->doing.action.kind == ACTION_TOOL &&
+		(id[0] ? strcmp(id, c->doing.tool_id) == 0 : strcmp(name, c->doing.action.tool->name) == 0);
 
 	line = ledger_line(c->o.ledger, c->id, mine ? "tool_result" : "tool_result_unexpected");
 	json_put_text(line, "invocation", id);

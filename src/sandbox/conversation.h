@@ -50,15 +50,15 @@ struct conversation_options
 	const char *id;
 	unsigned input_rate;
 	unsigned output_rate;
-	unsigned ahead_ms;	   /* audio goes out so far ahead of real time at most */
-	unsigned hangover_ms;  /* silence that ends the caller's turn */
+	unsigned ahead_ms; /* audio goes out so far ahead of real time at most */
+	unsigned hangover_ms; /* silence that ends the caller's turn */
 	unsigned interrupt_ms; /* speech that interrupts the agent */
-	unsigned think_ms;	   /* from the end of a turn to the answer */
-	const char *greeting;  /* NULL = the scenario's; "" = the caller speaks first */
+	unsigned think_ms; /* from the end of a turn to the answer */
+	const char *greeting; /* NULL = the scenario's; "" = the caller speaks first */
 	bool greeting_uninterruptible;
 	struct json_object *history; /* [{"role":"user"|"agent","text"}] or NULL; kept by the caller
 									of conversation_new only during the call */
-	struct json_object *tools;	 /* array of names that were declared; NULL = none */
+	struct json_object *tools; /* array of names that were declared; NULL = none */
 	struct conversation_inactivity inactivity[CONVERSATION_MAX_INACTIVITY];
 	size_t inactivity_count;
 	const struct conversation_output *out;

@@ -34,7 +34,7 @@ enum hearing_event
 	HEARING_NOTHING,
 	HEARING_STARTED,
 	HEARING_SPEAKING, /* some more of it; hearing_partial has something new now and then */
-	HEARING_TURN	  /* the turn is over; hearing_words tells what it was */
+	HEARING_TURN /* the turn is over; hearing_words tells what it was */
 };
 
 /* false when the utterances of the scenario cannot be had as speech. */

@@ -206,7 +206,8 @@ set_faults(struct engine *engine, struct http_exchange *ex, const struct http_re
 {
 	char error[160];
 
-	snprintf(engine->fault_text, sizeof(engine->fault_text), "%.*s", (int) req->body_len, req->body);
+	snprintf(engine->fault_text, sizeof(engine->fault_text), "%.*s", (int) req->body_len,
+			 req->body);
 	if (!fault_book_get(engine->faults, engine->fault_text, error, sizeof(error)))
 	{
 		engine->fault_text[0] = '\0';
@@ -261,8 +262,12 @@ cut_socket(struct session *s)
 static void
 send_garbage(struct session *s, uint64_t now)
 {
-	static const char *const nonsense[] = {"{\"type\":", "[]", "{\"type\":42}", "not json",
-										   "{\"type\":\"unheard_of\",\"x\":{\"y\":[1,2]}}", "{}"};
+	static const char *const nonsense[] = {"{\"type\":",
+										   "[]",
+										   "{\"type\":42}",
+										   "not json",
+										   "{\"type\":\"unheard_of\",\"x\":{\"y\":[1,2]}}",
+										   "{}"};
 
 	if (now < s->garbage_at_ms)
 		return;
@@ -348,8 +353,10 @@ static const char usage[] =
 	"usage: voiceagent sandbox engine [options]\n"
 	"\n"
 	"Stands in for Ultravox (http://127.0.0.1:PORT/api) and for an engine of the generic realtime\n"
-	"dialect (ws://127.0.0.1:PORT/v1/realtime). The conversation follows a scenario: the one named\n"
-	"in metadata.scenario (or session.create's \"scenario\", or \"[scenario:NAME]\" in the prompt),\n"
+	"dialect (ws://127.0.0.1:PORT/v1/realtime). The conversation follows a scenario: the one "
+	"named\n"
+	"in metadata.scenario (or session.create's \"scenario\", or \"[scenario:NAME]\" in the "
+	"prompt),\n"
 	"else the one given here.\n"
 	"\n"
 	"  --port PORT         where to listen on 127.0.0.1; 0 takes a free one (default 9000)\n"
@@ -392,12 +399,12 @@ static int
 read_arguments(int argc, char **argv, struct engine *e, struct engine_arguments *a)
 {
 	static const struct option options[] = {
-		{"port", required_argument, NULL, 'p'},		 {"scenarios", required_argument, NULL, 'd'},
-		{"scenario", required_argument, NULL, 's'},	 {"speech", required_argument, NULL, 'e'},
-		{"ledger", required_argument, NULL, 'l'},	 {"wav-dir", required_argument, NULL, 'w'},
-		{"think-ms", required_argument, NULL, 't'},	 {"burst-ms", required_argument, NULL, 'b'},
-		{"fault", required_argument, NULL, 'f'},	 {"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},			 {NULL, 0, NULL, 0}};
+		{"port", required_argument, NULL, 'p'},		{"scenarios", required_argument, NULL, 'd'},
+		{"scenario", required_argument, NULL, 's'}, {"speech", required_argument, NULL, 'e'},
+		{"ledger", required_argument, NULL, 'l'},	{"wav-dir", required_argument, NULL, 'w'},
+		{"think-ms", required_argument, NULL, 't'}, {"burst-ms", required_argument, NULL, 'b'},
+		{"fault", required_argument, NULL, 'f'},	{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},			{NULL, 0, NULL, 0}};
 	bool ok = true;
 	int c;
 
@@ -457,9 +464,10 @@ listen_on(struct engine *e, unsigned port)
 {
 	struct loop_handlers handlers = {.terminate = on_terminate, .arg = e};
 	struct http_server_handlers server = {.request = on_request, .upgrade = on_upgrade, .arg = e};
-	struct http_server_options options = {
-		.addresses = "127.0.0.1", .max_connections = 2000, .max_body = MAX_BODY,
-		.request_timeout_s = 60};
+	struct http_server_options options = {.addresses = "127.0.0.1",
+										  .max_connections = 2000,
+										  .max_body = MAX_BODY,
+										  .request_timeout_s = 60};
 
 	e->port = port ? port : free_port();
 	options.ports[0] = (uint16_t) e->port;

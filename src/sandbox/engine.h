@@ -56,7 +56,7 @@ struct session
 	char id[40];
 	struct faults *faults;
 	const struct scenario *scenario;
-	struct json_object *request;  /* the body it was created from */
+	struct json_object *request; /* the body it was created from */
 	struct json_object *messages; /* ultravox: what GET …/messages shows */
 	struct ws *ws;
 	bool joined;

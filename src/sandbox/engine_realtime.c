@@ -244,11 +244,18 @@ static void
 begin_conversation(struct session *s, struct json_object *m)
 {
 	const char *prompt = json_text_member(m, "system_prompt");
-	struct conversation_options o = {
-		.scenario = s->scenario, .speech = s->engine->speech, .ledger = s->engine->ledger,
-		.id = s->id, .input_rate = INPUT_RATE, .output_rate = OUTPUT_RATE,
-		.ahead_ms = s->engine->burst_ms, .hangover_ms = HANGOVER_MS, .interrupt_ms = NEVER_MS,
-		.think_ms = s->engine->think_ms, .out = &output, .arg = s};
+	struct conversation_options o = {.scenario = s->scenario,
+									 .speech = s->engine->speech,
+									 .ledger = s->engine->ledger,
+									 .id = s->id,
+									 .input_rate = INPUT_RATE,
+									 .output_rate = OUTPUT_RATE,
+									 .ahead_ms = s->engine->burst_ms,
+									 .hangover_ms = HANGOVER_MS,
+									 .interrupt_ms = NEVER_MS,
+									 .think_ms = s->engine->think_ms,
+									 .out = &output,
+									 .arg = s};
 	char error[256] = "";
 
 	o.greeting = after_last(prompt, "Your first words are: ");
@@ -377,7 +384,8 @@ on_message(void *arg, struct ws *ws, const char *data, size_t len, bool binary)
 	if (m)
 		on_object(s, m);
 	else
-		send_error(s, "invalid_message", binary ? "a binary frame" : "a frame that is no JSON object");
+		send_error(s, "invalid_message",
+				   binary ? "a binary frame" : "a frame that is no JSON object");
 	json_object_put(m);
 }
 

@@ -46,11 +46,20 @@ wire_time(int64_t wall_ms)
 static struct json_object *
 call_object(const struct session *s)
 {
-	static const char *const echoed[] = {"model",		 "systemPrompt",  "temperature",
-										 "voice",		 "languageHint",  "joinTimeout",
-										 "maxDuration",	 "medium",		  "recordingEnabled",
-										 "vadSettings",	 "metadata",	  "firstSpeakerSettings",
-										 "initialState", "inactivityMessages"};
+	static const char *const echoed[] = {"model",
+										 "systemPrompt",
+										 "temperature",
+										 "voice",
+										 "languageHint",
+										 "joinTimeout",
+										 "maxDuration",
+										 "medium",
+										 "recordingEnabled",
+										 "vadSettings",
+										 "metadata",
+										 "firstSpeakerSettings",
+										 "initialState",
+										 "inactivityMessages"};
 	struct json_object *o = json_object_new_object();
 	char url[160];
 
@@ -148,8 +157,8 @@ take_settings(struct session *s)
 	struct json_object *rate = NULL;
 	long idle = ultravox_member_ms(socket, "mediaIdleTimeout", 0);
 
-	s->input_rate = (unsigned) json_object_get_int(
-		json_text_child(socket, "inputSampleRate", json_type_int));
+	s->input_rate =
+		(unsigned) json_object_get_int(json_text_child(socket, "inputSampleRate", json_type_int));
 	rate = json_text_child(socket, "outputSampleRate", json_type_int);
 	s->output_rate = rate ? (unsigned) json_object_get_int(rate) : s->input_rate;
 	s->join_timeout_ms = (unsigned) ultravox_member_ms(s->request, "joinTimeout", 30000);
@@ -234,7 +243,8 @@ ultravox_request(struct engine *engine, struct http_exchange *ex, const struct h
 		return;
 	}
 	rest = strncmp(req->path, "/api/calls/", 11) == 0 ? req->path + 11 : "";
-	snprintf(id, sizeof(id), "%.*s", (int) (strcspn(rest, "/") < 39 ? strcspn(rest, "/") : 39), rest);
+	snprintf(id, sizeof(id), "%.*s", (int) (strcspn(rest, "/") < 39 ? strcspn(rest, "/") : 39),
+			 rest);
 	s = id[0] ? session_find(engine, id) : NULL;
 	rest += strlen(id);
 	if (!s || s->dialect != DIALECT_ULTRAVOX || !get)
@@ -331,7 +341,8 @@ static void
 put_user_final(void *arg, int ordinal, const char *text, bool spoken)
 {
 	send_transcript(arg, "user", spoken ? "voice" : "text", text, NULL, ordinal);
-	remember(arg, "MESSAGE_ROLE_USER", text, spoken ? "MESSAGE_MEDIUM_VOICE" : "MESSAGE_MEDIUM_TEXT");
+	remember(arg, "MESSAGE_ROLE_USER", text,
+			 spoken ? "MESSAGE_MEDIUM_VOICE" : "MESSAGE_MEDIUM_TEXT");
 }
 
 static void
@@ -434,10 +445,15 @@ begin_conversation(struct session *s)
 	struct json_object *agent = json_text_child(first, "agent", json_type_object);
 	struct json_object *buffer = json_text_child(socket, "clientBufferSizeMs", json_type_int);
 	struct json_object *flag = json_text_child(agent, "uninterruptible", json_type_boolean);
-	struct conversation_options o = {
-		.scenario = s->scenario, .speech = s->engine->speech, .ledger = s->engine->ledger,
-		.id = s->id, .input_rate = s->input_rate, .output_rate = s->output_rate,
-		.think_ms = s->engine->think_ms, .out = &output, .arg = s};
+	struct conversation_options o = {.scenario = s->scenario,
+									 .speech = s->engine->speech,
+									 .ledger = s->engine->ledger,
+									 .id = s->id,
+									 .input_rate = s->input_rate,
+									 .output_rate = s->output_rate,
+									 .think_ms = s->engine->think_ms,
+									 .out = &output,
+									 .arg = s};
 	char error[256] = "";
 
 	o.ahead_ms = buffer ? (unsigned) json_object_get_int(buffer) : DEFAULT_BUFFER_MS;

@@ -14,15 +14,15 @@
 
 struct faults
 {
-	unsigned create_429;	/* so many creations are refused with 429 */
-	unsigned retry_after;	/* seconds, with these */
-	unsigned create_500;	/* so many creations fail with 500 */
+	unsigned create_429; /* so many creations are refused with 429 */
+	unsigned retry_after; /* seconds, with these */
+	unsigned create_500; /* so many creations fail with 500 */
 	unsigned slow_create_ms; /* every creation takes so long */
 	unsigned drop_after_ms; /* the socket is cut so long after it opened */
-	unsigned drops;			/* so many times (1 unless given) */
-	bool never_ready;		/* no call_started, no session.created, no audio */
-	bool garbage;			/* messages that make no sense among the good ones */
-	bool silence;			/* the agent hears and never answers */
+	unsigned drops; /* so many times (1 unless given) */
+	bool never_ready; /* no call_started, no session.created, no audio */
+	bool garbage; /* messages that make no sense among the good ones */
+	bool silence; /* the agent hears and never answers */
 };
 
 struct fault_book;

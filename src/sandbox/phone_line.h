@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PHONE_LINE_FRAME 160			   /* bytes of 20 ms */
+#define PHONE_LINE_FRAME 160 /* bytes of 20 ms */
 #define PHONE_LINE_MAX (10 * 60 * 8000) /* bytes queued: ten minutes, the rest is discarded */
 
 struct phone_line;

@@ -27,8 +27,8 @@ struct reader
 	bool ok;
 };
 
-static void
-problem(struct reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void problem(struct reader *r, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void
 problem(struct reader *r, const char *format, ...)
@@ -143,9 +143,16 @@ read_step_when(struct reader *r, const char *place, struct json_object *o, struc
 static void
 read_step(struct reader *r, size_t index, struct json_object *o, struct scenario_step *s)
 {
-	static const char *const members[] = {"say",	  "press",	  "silence_ms",			"listen",
-										  "hang_up",  "after_ms", "interrupt_after_ms", "note",
-										  "hang_up_after_ms",	  NULL};
+	static const char *const members[] = {"say",
+										  "press",
+										  "silence_ms",
+										  "listen",
+										  "hang_up",
+										  "after_ms",
+										  "interrupt_after_ms",
+										  "note",
+										  "hang_up_after_ms",
+										  NULL};
 	static const char *const kinds[] = {"say", "press", "silence_ms", "listen", "hang_up"};
 	char place[48];
 	unsigned found = 0;
@@ -188,7 +195,8 @@ read_step(struct reader *r, size_t index, struct json_object *o, struct scenario
 }
 
 static void
-read_tools(struct reader *r, const char *place, struct json_object *list, struct scenario_rule *rule)
+read_tools(struct reader *r, const char *place, struct json_object *list,
+		   struct scenario_rule *rule)
 {
 	static const char *const members[] = {"name", "arguments", NULL};
 	size_t count = json_object_array_length(list);
@@ -311,8 +319,8 @@ read_lists(struct reader *r, struct scenario *s)
 struct scenario *
 scenario_parse(const char *file, const char *text, size_t len, char *error, size_t size)
 {
-	static const char *const members[] = {"name",  "description", "caller", "agent", "steps",
-										  "rules", "expect",	  NULL};
+	static const char *const members[] = {"name",  "description", "caller", "agent",
+										  "steps", "rules",		  "expect", NULL};
 	struct reader r = {.file = file, .error = error, .size = size, .ok = true};
 	struct scenario *s = calloc(1, sizeof(*s));
 	char why[160];

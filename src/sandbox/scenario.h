@@ -26,16 +26,16 @@ enum step_kind
 enum step_when
 {
 	WHEN_AGENT_DONE, /* the agent has spoken and is silent */
-	WHEN_AFTER,		 /* ms after the step before, whoever speaks */
-	WHEN_INTERRUPT	 /* ms after the agent has begun to speak */
+	WHEN_AFTER, /* ms after the step before, whoever speaks */
+	WHEN_INTERRUPT /* ms after the agent has begun to speak */
 };
 
 struct scenario_step
 {
 	enum step_kind kind;
 	enum step_when when;
-	unsigned ms;			   /* of when; of STEP_SILENCE its length */
-	const char *text;		   /* the sentence, or the keys */
+	unsigned ms; /* of when; of STEP_SILENCE its length */
+	const char *text; /* the sentence, or the keys */
 	unsigned hang_up_after_ms; /* STEP_SAY: hang up so long into the sentence; 0 = do not */
 };
 
@@ -48,12 +48,12 @@ struct scenario_tool
 struct scenario_rule
 {
 	const char *hears; /* the sentence, or part of a text message; NULL when keys is set */
-	const char *keys;  /* keys pressed since the last answer */
-	const char *says;  /* before the tools; NULL = nothing */
+	const char *keys; /* keys pressed since the last answer */
+	const char *says; /* before the tools; NULL = nothing */
 	struct scenario_tool tools[SCENARIO_MAX_TOOLS];
 	size_t tool_count;
 	const char *then; /* said after the tools; NULL = nothing */
-	bool end;		  /* the engine hangs up afterwards */
+	bool end; /* the engine hangs up afterwards */
 };
 
 struct scenario
@@ -72,8 +72,8 @@ struct scenario
 	struct scenario_rule *rules;
 	size_t rule_count;
 	const char *ended_by; /* "agent", "caller" or "any" */
-	unsigned max_s;		  /* the caller gives up then */
-	bool expect_stream;	  /* the call must have reached a voice engine */
+	unsigned max_s; /* the caller gives up then */
+	bool expect_stream; /* the call must have reached a voice engine */
 };
 
 struct scenario_set

@@ -22,9 +22,9 @@
 #include "sandbox/wav.h"
 
 #define LONGEST_SILENCE_MS 220
-#define LOUD 300	  /* RMS of 10 ms above which there is speech */
-#define PEAK 22000	  /* 3.5 dB below full scale */
-#define QUALITY 8	  /* of the resampler, 0 to 10 */
+#define LOUD 300 /* RMS of 10 ms above which there is speech */
+#define PEAK 22000 /* 3.5 dB below full scale */
+#define QUALITY 8 /* of the resampler, 0 to 10 */
 #define MAX_TEXT 4000 /* characters of one sentence */
 
 extern char **environ;
@@ -262,7 +262,8 @@ speech_synthesise(const char *engine, const char *voice, const char *text, int16
 									  : synthesise_espeak(voice, text, &wav, error, size);
 	if (!ok)
 		return false;
-	ok = wav.channels == 1 && speech_resample(wav.pcm, wav.count, wav.rate, SPEECH_RATE, pcm, count);
+	ok =
+		wav.channels == 1 && speech_resample(wav.pcm, wav.count, wav.rate, SPEECH_RATE, pcm, count);
 	free(wav.pcm);
 	if (!ok)
 		snprintf(error, size, "%s gave audio of an unexpected form", engine);

@@ -23,8 +23,8 @@ struct reader
 	bool ok;
 };
 
-static void
-problem(struct reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void problem(struct reader *r, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void
 problem(struct reader *r, const char *format, ...)
@@ -294,8 +294,8 @@ static const struct
 	{"Connect", "|Response|", "|action|method|", false},
 	{"Start", "|Response|", "|action|method|", false},
 	{"Stop", "|Response|", "||", false},
-	{"Stream", "|Connect|Start|Stop|",
-	 "|url|name|track|statusCallback|statusCallbackMethod|", false},
+	{"Stream", "|Connect|Start|Stop|", "|url|name|track|statusCallback|statusCallbackMethod|",
+	 false},
 	{"Parameter", "|Stream|", "|name|value|", false},
 	{"Say", "|Response|Gather|", "|voice|language|loop|", true},
 	{"Play", "|Response|Gather|", "|loop|digits|", true},

@@ -18,11 +18,11 @@ enum kind
 {
 	TEXT,
 	BOOLEAN,
-	WHOLE,	  /* integer from low to high */
-	NUMBER,	  /* from low to high */
+	WHOLE, /* integer from low to high */
+	NUMBER, /* from low to high */
 	DURATION, /* at most high seconds when high is set */
-	OBJECT,	  /* of members */
-	OBJECTS,  /* list of such */
+	OBJECT, /* of members */
+	OBJECTS, /* list of such */
 	TEXTS,
 	TEXT_MAP,
 	FREE /* any object */
@@ -38,22 +38,59 @@ struct field
 	bool required;
 };
 
-#define END {NULL, FREE, NULL, 0, 0, NULL, false}
-#define F_TEXT(n) {n, TEXT, NULL, 0, 0, NULL, false}
-#define F_ENUM(n, v) {n, TEXT, NULL, 0, 0, v, false}
-#define F_BOOL(n) {n, BOOLEAN, NULL, 0, 0, NULL, false}
-#define F_WHOLE(n, l, h) {n, WHOLE, NULL, l, h, NULL, false}
-#define F_NUMBER(n, l, h) {n, NUMBER, NULL, l, h, NULL, false}
-#define F_DURATION(n, h) {n, DURATION, NULL, 0, h, NULL, false}
-#define F_OBJECT(n, m) {n, OBJECT, m, 0, 0, NULL, false}
-#define F_OBJECTS(n, m) {n, OBJECTS, m, 0, 0, NULL, false}
-#define F_TEXTS(n) {n, TEXTS, NULL, 0, 0, NULL, false}
-#define F_MAP(n) {n, TEXT_MAP, NULL, 0, 0, NULL, false}
-#define F_FREE(n) {n, FREE, NULL, 0, 0, NULL, false}
+#define END                                                                                        \
+	{                                                                                              \
+		NULL, FREE, NULL, 0, 0, NULL, false                                                        \
+	}
+#define F_TEXT(n)                                                                                  \
+	{                                                                                              \
+		n, TEXT, NULL, 0, 0, NULL, false                                                           \
+	}
+#define F_ENUM(n, v)                                                                               \
+	{                                                                                              \
+		n, TEXT, NULL, 0, 0, v, false                                                              \
+	}
+#define F_BOOL(n)                                                                                  \
+	{                                                                                              \
+		n, BOOLEAN, NULL, 0, 0, NULL, false                                                        \
+	}
+#define F_WHOLE(n, l, h)                                                                           \
+	{                                                                                              \
+		n, WHOLE, NULL, l, h, NULL, false                                                          \
+	}
+#define F_NUMBER(n, l, h)                                                                          \
+	{                                                                                              \
+		n, NUMBER, NULL, l, h, NULL, false                                                         \
+	}
+#define F_DURATION(n, h)                                                                           \
+	{                                                                                              \
+		n, DURATION, NULL, 0, h, NULL, false                                                       \
+	}
+#define F_OBJECT(n, m)                                                                             \
+	{                                                                                              \
+		n, OBJECT, m, 0, 0, NULL, false                                                            \
+	}
+#define F_OBJECTS(n, m)                                                                            \
+	{                                                                                              \
+		n, OBJECTS, m, 0, 0, NULL, false                                                           \
+	}
+#define F_TEXTS(n)                                                                                 \
+	{                                                                                              \
+		n, TEXTS, NULL, 0, 0, NULL, false                                                          \
+	}
+#define F_MAP(n)                                                                                   \
+	{                                                                                              \
+		n, TEXT_MAP, NULL, 0, 0, NULL, false                                                       \
+	}
+#define F_FREE(n)                                                                                  \
+	{                                                                                              \
+		n, FREE, NULL, 0, 0, NULL, false                                                           \
+	}
 
 static const struct field message[] = {
 	{"role", TEXT, NULL, 0, 0,
-	 "|MESSAGE_ROLE_USER|MESSAGE_ROLE_AGENT|MESSAGE_ROLE_TOOL_CALL|MESSAGE_ROLE_TOOL_RESULT|", true},
+	 "|MESSAGE_ROLE_USER|MESSAGE_ROLE_AGENT|MESSAGE_ROLE_TOOL_CALL|MESSAGE_ROLE_TOOL_RESULT|",
+	 true},
 	F_TEXT("text"),
 	F_ENUM("medium", "|MESSAGE_MEDIUM_VOICE|MESSAGE_MEDIUM_TEXT|"),
 	F_TEXT("toolName"),
@@ -90,14 +127,11 @@ static const struct field server_web_socket[] = {
 	F_OBJECT("dataMessages", data_messages),
 	END};
 
-static const struct field medium[] = {F_FREE("webRtc"),
-									  F_OBJECT("serverWebSocket", server_web_socket),
-									  F_FREE("twilio"),
-									  F_FREE("telnyx"),
-									  F_FREE("plivo"),
-									  F_FREE("exotel"),
-									  F_FREE("sip"),
-									  END};
+static const struct field medium[] = {
+	F_FREE("webRtc"), F_OBJECT("serverWebSocket", server_web_socket),
+	F_FREE("twilio"), F_FREE("telnyx"),
+	F_FREE("plivo"),  F_FREE("exotel"),
+	F_FREE("sip"),	  END};
 
 static const struct field agent_speaks[] = {F_BOOL("uninterruptible"), F_TEXT("text"),
 											F_TEXT("prompt"), F_DURATION("delay", 0), END};
@@ -107,25 +141,24 @@ static const struct field user_speaks[] = {F_OBJECT("fallback", fallback), END};
 static const struct field first_speaker[] = {F_OBJECT("agent", agent_speaks),
 											 F_OBJECT("user", user_speaks), END};
 
-static const struct field vad_settings[] = {
-	F_DURATION("turnEndpointDelay", 0), F_DURATION("minimumTurnDuration", 0),
-	F_DURATION("minimumInterruptionDuration", 0), F_NUMBER("frameActivationThreshold", 0.1, 1), END};
+static const struct field vad_settings[] = {F_DURATION("turnEndpointDelay", 0),
+											F_DURATION("minimumTurnDuration", 0),
+											F_DURATION("minimumInterruptionDuration", 0),
+											F_NUMBER("frameActivationThreshold", 0.1, 1), END};
 
 #define LOCATIONS                                                                                  \
 	"|PARAMETER_LOCATION_QUERY|PARAMETER_LOCATION_PATH|PARAMETER_LOCATION_HEADER|"                 \
 	"PARAMETER_LOCATION_BODY|"
 
-static const struct field dynamic_parameter[] = {
-	{"name", TEXT, NULL, 0, 0, NULL, true},
-	{"location", TEXT, NULL, 0, 0, LOCATIONS, true},
-	{"schema", FREE, NULL, 0, 0, NULL, true},
-	F_BOOL("required"),
-	END};
-static const struct field automatic_parameter[] = {
-	{"name", TEXT, NULL, 0, 0, NULL, true},
-	{"location", TEXT, NULL, 0, 0, LOCATIONS, true},
-	{"knownValue", TEXT, NULL, 0, 0, NULL, true},
-	END};
+static const struct field dynamic_parameter[] = {{"name", TEXT, NULL, 0, 0, NULL, true},
+												 {"location", TEXT, NULL, 0, 0, LOCATIONS, true},
+												 {"schema", FREE, NULL, 0, 0, NULL, true},
+												 F_BOOL("required"),
+												 END};
+static const struct field automatic_parameter[] = {{"name", TEXT, NULL, 0, 0, NULL, true},
+												   {"location", TEXT, NULL, 0, 0, LOCATIONS, true},
+												   {"knownValue", TEXT, NULL, 0, 0, NULL, true},
+												   END};
 static const struct field static_response[] = {F_TEXT("responseText"), END};
 
 static const struct field temporary_tool[] = {
@@ -275,8 +308,7 @@ check_text(struct checker *c, const char *place, struct json_object *value, cons
 }
 
 static void
-check_number(struct checker *c, const char *place, struct json_object *value,
-			 const struct field *f)
+check_number(struct checker *c, const char *place, struct json_object *value, const struct field *f)
 {
 	bool whole = json_object_is_type(value, json_type_int);
 	double v = json_object_get_double(value);
@@ -449,7 +481,8 @@ check_medium(struct checker *c, struct json_object *body)
 			int64_t v = json_object_get_int64(rate);
 
 			if (v != 8000 && v != 16000 && v != 24000 && v != 48000)
-				wrong(c, "medium.serverWebSocket", "sample rate must be 8000, 16000, 24000 or 48000");
+				wrong(c, "medium.serverWebSocket",
+					  "sample rate must be 8000, 16000, 24000 or 48000");
 		}
 }
 
@@ -473,8 +506,8 @@ check_rules(struct checker *c, struct json_object *body)
 		wrong(c, "voiceOverrides", "needs voice");
 	if (strlen(json_text_member(body, "languageHint")) > 16)
 		wrong(c, "languageHint", "is longer than 16 characters");
-	if (json_object_object_get_ex(body, "model", NULL) &&
-		strncmp(model, "ultravox-v0.", 12) != 0 && strcmp(model, "fixie-ai/ultravox") != 0 &&
+	if (json_object_object_get_ex(body, "model", NULL) && strncmp(model, "ultravox-v0.", 12) != 0 &&
+		strcmp(model, "fixie-ai/ultravox") != 0 &&
 		strcmp(model, "fixie-ai/ultravox-llama3.3-70b") != 0)
 		wrong(c, "model", "is not a known model");
 }

@@ -16,11 +16,11 @@
 
 struct vad_settings
 {
-	unsigned start_rms;	  /* speech begins above this level, 1 to 32767 */
-	unsigned stop_rms;	  /* and is over below this one; not above start_rms */
-	unsigned start_ms;	  /* so long in a row above start_rms */
+	unsigned start_rms; /* speech begins above this level, 1 to 32767 */
+	unsigned stop_rms; /* and is over below this one; not above start_rms */
+	unsigned start_ms; /* so long in a row above start_rms */
 	unsigned hangover_ms; /* so long in a row below stop_rms ends it */
-	unsigned min_ms;	  /* shorter speech is noise */
+	unsigned min_ms; /* shorter speech is noise */
 };
 
 /* Fits speech at telephone level: thresholds well above line noise. */
@@ -29,8 +29,8 @@ extern const struct vad_settings vad_default;
 enum vad_event
 {
 	VAD_NOTHING,
-	VAD_STARTED,  /* speech began at onset_ms, some frames ago */
-	VAD_ENDED,	  /* speech ended at end_ms, hangover_ms ago */
+	VAD_STARTED, /* speech began at onset_ms, some frames ago */
+	VAD_ENDED, /* speech ended at end_ms, hangover_ms ago */
 	VAD_TOO_SHORT /* what had started was noise */
 };
 
@@ -38,9 +38,9 @@ struct vad
 {
 	struct vad_settings settings;
 	bool speaking;
-	uint64_t frame;		  /* frames seen */
+	uint64_t frame; /* frames seen */
 	uint64_t onset_frame; /* of the speech under way or last heard */
-	uint64_t last_loud;	  /* last frame of it above stop_rms */
+	uint64_t last_loud; /* last frame of it above stop_rms */
 	unsigned loud_run;
 	unsigned quiet_run;
 };

@@ -170,7 +170,7 @@ wav_writer_add(struct wav_writer *w, const int16_t *pcm, size_t count)
 		return;
 	for (size_t done = 0; done < count;)
 	{
-		uint8_t bytes[1024];
+		uint8_t bytes[1024] = {0};
 		size_t part = count - done < 512 ? count - done : 512;
 
 		for (size_t i = 0; i < part; i++)

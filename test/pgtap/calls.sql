@@ -5,7 +5,7 @@ SELECT pg_temp.tenant('+15551230002') AS tenant \gset
 
 -- ---- tokens
 SELECT a.session ->> 'token' AS token, a.call_id AS call FROM pg_temp.answer('CA1') a \gset
-SELECT is(s.accepted, false, why), is(s.reason, reason, why || ': ' || reason)
+SELECT is(s.accepted, false, why), is(s.reason, x.reason, why || ': ' || x.reason)
 FROM (VALUES ('nonsense', 'CA1', :'acme', 'MZ1', 'unknown token', 'a token nobody gave'), (NULL, 'CA1', :'acme', 'MZ1', 'unknown token', 'no token'),
 	(:'token', 'CA2', :'acme', 'MZ1', 'token of another call', 'a token of another call'),
 	(:'token', 'CA1', :'other', 'MZ1', 'another account', 'an account that is not the tenant''s'),
@@ -89,10 +89,10 @@ SELECT ok((SELECT count(*) = 1 FROM analytics_events WHERE event_type = 'call_re
 -- ---- timings
 SELECT a.call_id AS call FROM pg_temp.answer('CA5') a \gset
 SELECT va_call_events(:'call', 'MZ5', '[{"seq": 1, "at": 1700000000000, "kind": "state", "data": {"state": "stream_started"}}, {"seq": 2, "at": 1700000001000, "kind": "state", "data": {"state": "engine_ready"}},
-	{"seq": 3, "at": 1700000002000, "kind": "state", "data": {"state": "first_audio"}}, {"seq": 4, "kind": "metrics", "data": {"answer_ms": 8, "stream_start_ms": 400, "engine_ready_ms": 2600.5, "first_audio_ms": 2500,
+	{"seq": 3, "at": 1700000002000, "kind": "state", "data": {"state": "first_audio"}}, {"seq": 4, "kind": "metrics", "data": {"answer_ms": 8, "stream_start_ms": 400, "engine_ready_ms": 2600.75, "first_audio_ms": 2500,
 	"engine_latency_avg_ms": 700, "engine_latency_max_ms": 900, "frames_in": 100, "frames_out": 90, "frames_dropped_in": 1, "frames_dropped_out": 2, "interruptions": 3, "clear_us_max": 250, "bytes_in": 16000, "odd": 5}}]') \g /dev/null
 SELECT row_eq(format('SELECT stream_start_ms, engine_wait_ms, engine_first_audio_ms, answer_to_first_audio_ms, interruptions, frames_in, frames_dropped_out, slowest_part FROM call_timings WHERE call_id = %L', :'call'),
-	ROW(400::float8, 2200.5::float8, 299.5::float8, 2900::float8, 3::bigint, 100::bigint, 2::bigint, 'waiting for the voice engine''s session: 2201 ms'::text), 'why was this call slow: one query');
+	ROW(400::float8, 2200.75::float8, 299.25::float8, 2900::float8, 3::bigint, 100::bigint, 2::bigint, 'waiting for the voice engine''s session: 2201 ms'::text), 'why was this call slow: one query');
 SELECT is((SELECT extra FROM call_metrics WHERE stream_sid = 'MZ5'), '{"odd": 5}', 'a measurement without a column is kept');
 SELECT is((SELECT first_audio_at FROM call_metrics WHERE stream_sid = 'MZ5'), to_timestamp(1700000002), 'the moments themselves');
 
@@ -121,7 +121,7 @@ SELECT is((SELECT phone FROM leads WHERE id = (pg_temp.call('CA7')).lead_id), NU
 CREATE FUNCTION good(call_id uuid, arguments jsonb) RETURNS jsonb LANGUAGE sql SECURITY DEFINER AS $$ SELECT jsonb_build_object('you_said', arguments -> 'x', 'in', call_id IS NOT NULL) $$;
 CREATE FUNCTION nothing(call_id uuid, arguments jsonb) RETURNS jsonb LANGUAGE sql SECURITY DEFINER AS $$ SELECT NULL::jsonb $$;
 CREATE FUNCTION refuses(call_id uuid, arguments jsonb) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-	DELETE FROM public.leads; RAISE EXCEPTION 'we are booked out'; END $$;
+	UPDATE public.leads SET first_name = 'gone'; RAISE EXCEPTION 'we are booked out'; END $$;
 CREATE FUNCTION breaks(call_id uuid, arguments jsonb) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN RETURN (1 / (arguments ->> 'x')::int)::text; END $$;
 CREATE FUNCTION sleeps(call_id uuid, arguments jsonb) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN PERFORM pg_sleep(60); RETURN '{}'; END $$;
 CREATE FUNCTION invoker(call_id uuid, arguments jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '{}'::jsonb $$;
@@ -133,7 +133,7 @@ SELECT is((SELECT function FROM tools WHERE name = 'good'), 'public.good', 'a to
 SELECT is(va_call_tool(:'call', 't1', 'good', '{"x": 7}'), '{"result": {"in": true, "you_said": 7}, "action": null, "say": null}', 'a tenant''s tool');
 SELECT is(va_call_tool(:'call', 't2', 'nothing', NULL), '{"result": null, "action": null, "say": null}', 'a tool that answers nothing');
 SELECT is(va_call_tool(:'call', 't3', 'refuses', '{}'), '{"error": "we are booked out", "unknown": false}', 'a tool''s own words reach the model');
-SELECT ok((SELECT count(*) > 0 FROM leads), 'and what it did is undone');
+SELECT ok((SELECT count(*) = 0 FROM leads WHERE first_name = 'gone'), 'and what it did is undone');
 SELECT is(va_call_tool(:'call', 't4', 'breaks', '{"x": 0}'), '{"error": "the tool failed", "unknown": false}', 'other errors do not');
 SELECT is((SELECT error_detail FROM tool_invocations WHERE invocation_id = 't4'), '22012: division by zero', 'but people can read them');
 SELECT is(va_call_tool(:'call', 't5', 'sleeps', '{}'), '{"error": "the tool took too long", "unknown": false}', 'a tool has its time limit');

@@ -6,10 +6,6 @@
 #include "gateway/turns.h"
 #include "tap.h"
 
-/* The units under test belong to the gateway, which is not linked into unit tests as a whole. */
-#include "gateway/playback.c"
-#include "gateway/turns.c"
-
 #define MS(x) ((uint64_t) (x) *1000)
 
 static void
@@ -102,6 +98,15 @@ final_text_comes_late(void)
 	turns_interrupt(&t, 1000, 1000);
 	hear(&t, said(ENGINE_ROLE_AGENT, "We have flats and houses", true, -1), 1100, 0);
 	expect(&t, 1700, "We have", true, "a final text after the interruption is cut as well");
+
+	hear(&t, said(ENGINE_ROLE_AGENT, "One two three", false, -1), 2000, 0);
+	turns_audio(&t, 2000, 0, 2000);
+	turns_interrupt(&t, 3000, 1000);
+	expect(&t, 3700, "One", true, "without one, the text so far is cut");
+	hear(&t, said(ENGINE_ROLE_AGENT, "One two three four", true, -1), 4000, 0);
+	is_int(t.count, 0, "a final text that comes even later opens no turn");
+	hear(&t, said(ENGINE_ROLE_AGENT, "Another.", true, -1), 4100, 0);
+	is_int(t.count, 1, "but another one does");
 	turns_free(&t);
 }
 

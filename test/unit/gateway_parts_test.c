@@ -1,13 +1,11 @@
 /*
  * gateway_parts_test.c: the gateway's small pure parts: keys, settings, URLs, credentials.
  */
+#include "gateway/credentials.h"
+#include "gateway/keys.h"
+#include "gateway/settings.h"
+#include "gateway/urls.h"
 #include "tap.h"
-
-/* The units under test belong to the gateway, which is not linked into unit tests as a whole. */
-#include "gateway/credentials.c"
-#include "gateway/keys.c"
-#include "gateway/settings.c"
-#include "gateway/urls.c"
 
 static void
 keys(void)
@@ -47,7 +45,8 @@ settings(void)
 	ok(settings_set(&s, "voiceagent.http_port", "8123", &err) && s.http_port == 8123, "a port");
 	ok(!settings_set(&s, "http_port", "65536", &err) && s.http_port == 8123, "a port too high");
 	ok(!settings_set(&s, "http_port", "80x", &err), "not a number");
-	ok(settings_set(&s, "allow_insecure_engine", "on", &err) && s.allow_insecure_engine, "a switch");
+	ok(settings_set(&s, "allow_insecure_engine", "on", &err) && s.allow_insecure_engine,
+	   "a switch");
 	ok(settings_set(&s, "of_another_part", "1", &err), "what is not ours is ignored");
 	ok(!settings_set(&s, "log_level", "loud", &err), "an unknown level");
 }
@@ -114,7 +113,8 @@ credentials(void)
 	ok(!load(&c, "{\"accounts\":[{\"account_sid\":\"AC9\",\"tokens\":[1]}]}") &&
 		   credentials_find(&c, "AC1") != NULL,
 	   "what is malformed leaves the old ones");
-	ok(!load(&c, "{\"accounts\":[{\"account_sid\":\"A\",\"tokens\":[\"1\",\"2\",\"3\",\"4\",\"5\"]}]}"),
+	ok(!load(&c,
+			 "{\"accounts\":[{\"account_sid\":\"A\",\"tokens\":[\"1\",\"2\",\"3\",\"4\",\"5\"]}]}"),
 	   "too many tokens");
 	ok(!load(&c, "[]") && !load(&c, "{}") && !load(&c, "x"), "no configuration");
 	ok(load(&c, "{\"accounts\":[]}") && c.count == 0, "none at all is a configuration");

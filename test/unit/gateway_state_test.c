@@ -5,14 +5,11 @@
 
 #include "tap.h"
 
-/* The unit under test belongs to the gateway, which is not linked into unit tests as a whole. */
-#include "gateway/call_state.c"
-
 static bool
 has_stream(enum call_state state)
 {
 	return state == CALL_ASKING || state == CALL_CONNECTED || state == CALL_BRIDGED ||
-		state == CALL_RECOVERING || state == CALL_FINISHING;
+		   state == CALL_RECOVERING || state == CALL_FINISHING;
 }
 
 static bool
@@ -36,7 +33,7 @@ check_cell(enum call_state state, enum call_event event)
 	struct call_step step = call_state_step(state, event);
 	bool ends = step.action == CALL_DO_END || step.action == CALL_DO_ATTACH_END;
 	bool frees = step.action == CALL_DO_END_FREE || step.action == CALL_DO_FREE ||
-		step.action == CALL_DO_DISCARD;
+				 step.action == CALL_DO_DISCARD;
 	bool limited = event == CALL_EVENT_LIMIT || event == CALL_EVENT_SHUTDOWN;
 
 	check_that((unsigned) step.next < CALL_STATE_COUNT);

@@ -5,9 +5,6 @@
 
 #include "tap.h"
 
-/* The unit under test belongs to the gateway, which is not linked into unit tests as a whole. */
-#include "gateway/turns.c"
-
 static struct engine_event
 said(enum engine_role role, const char *text, bool delta, bool final, int64_t ordinal)
 {
@@ -62,7 +59,8 @@ plain_conversation(void)
 	turns_audio(&t, 30, 1000, 2000);
 	hear(&t, said(ENGINE_ROLE_AGENT, "", true, true, 0), 40, 2000);
 	expect(&t, 1000, 900, "", false, "a turn that is still played stays");
-	expect(&t, 2100, 2000, "Hello, who is there?", false, "deltas join, the turn leaves when heard");
+	expect(&t, 2100, 2000, "Hello, who is there?", false,
+		   "deltas join, the turn leaves when heard");
 	hear(&t, said(ENGINE_ROLE_USER, "It is me.", false, true, 1), 3000, 2000);
 	expect(&t, 3000, 2000, "It is me.", false, "a final text of the user leaves at once");
 	ok(hear(&t, said(ENGINE_ROLE_USER, "It is me.", false, true, 1), 3010, 2000) == NULL,

@@ -152,6 +152,12 @@ spellings(void)
 		is_int(verify(K2, cases[i].url, cases[i].body, signature_of(cases[i].signature)),
 			   cases[i].good, "%s with %s", cases[i].url, cases[i].signature);
 
+	/* Only streams may have lost a slash. */
+	char with_slash[TWILIO_SIGNATURE_SIZE];
+
+	twilio_sign(K2, "https://" HOST "/media/", NULL, with_slash);
+	ok(!verify(K2, "https://" HOST "/media", NULL, with_slash), "no slash is added to https");
+
 	/* An IPv6 address has colons of its own. */
 	char out[TWILIO_SIGNATURE_SIZE];
 

@@ -107,6 +107,12 @@ messages(void)
 		 "media AAAA 0 0"},
 		{"{\"event\":\"media\",\"media\":{\"payload\":\"AAAA\",\"payload\":\"BBBB\"}}",
 		 "media BBBB 0 0"},
+		{"{\"event\":\"media\",\"media\":{\"payload\":\"AAAA\",\"timestamp\":\"5\",\"timestamp\":6}"
+		 "}",
+		 "media AAAA 6 0"},
+		{"{\"event\":\"media\",\"media\":{\"payload\":\"AAAA\",\"track\":\"outbound\"},\"media\":{"
+		 "\"payload\":\"BBBB\"}}",
+		 "media BBBB 0 0"},
 		{"{\"event\":\"start\",\"event\":\"media\",\"media\":{\"payload\":\"AAAA\"}}",
 		 "media AAAA 0 0"},
 		{"{\"event\":\"media\",\"media\":{\"p\\u0061yload\":\"AAAA\"}}", "media AAAA 0 0"},
@@ -148,6 +154,8 @@ malformed(void)
 		"{\"event\":\"media\",\"media\":{\"payload\":\"AA\nAA\"}}",
 		"{\"event\":\"media\",\"media\":{\"payload\":\"AA\x80\"}}",
 		"{\"event\":\"media\",\"media\":{\"payload\":\"\\u0041AAA\"}}",
+		"{\"event\":\"media\",\"media\":{\"payload\":\"AAA\\\"AAAA\"}}",
+		"{\"event\":\"media\",\"media\":{\"payload\":\"AAAA\"},\"media\":{}}",
 		"{\"event\":\"media\",\"media\":{\"payload\":\"AAAA\",\"timestamp\":\"x\"}}",
 		"{\"event\":\"media\",\"media\":{\"payload\":\"AAAA\",\"timestamp\":\"\"}}",
 		"{\"event\":\"media\",\"media\":{\"payload\":\"AAAA\",\"timestamp\":-1}}",
@@ -184,6 +192,22 @@ malformed(void)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		is_str(describe(cases[i]), "malformed", "malformed %zu: %.60s", i, cases[i]);
+
+	/* A SID that just fits, and one that does not. */
+	for (int len = TWILIO_SID_SIZE - 1; len <= TWILIO_SID_SIZE; len++)
+	{
+		char text[512];
+		char *exact;
+		struct twilio_message start;
+
+		snprintf(text, sizeof(text), START("\"accountSid\":\"%0*d\",\"callSid\":\"" CA "\""), len,
+				 1);
+		exact = tap_exact(text, strlen(text));
+		is_int(twilio_stream_parse(exact, strlen(text), &start, NULL),
+			   len < TWILIO_SID_SIZE ? TWILIO_START : TWILIO_MALFORMED, "a SID of %d characters",
+			   len);
+		free(exact);
+	}
 
 	char *large = malloc(TWILIO_MAX_MESSAGE + 1);
 	struct twilio_message m;

@@ -133,8 +133,11 @@ replies(void)
 		"{\"joinUrl\":\"wss://h/a b\"}",
 		"{\"joinUrl\":\"wss://h/\\r\\n\"}",
 		"{\"joinUrl\":\"wss://h/0123456789012345678901234\"}",
+		"{\"joinUrl\":\"wss://h/012345678901234567890123\"}", /* one character too long */
 		"{\"joinUrl\":\"wss://h\",\"callId\":\"0123456789012345\"}",
 	};
+	static const char longest[] =
+		"{\"joinUrl\":\"wss://h/01234567890123456789012\",\"callId\":\"012345678901234\"}";
 	char url[32] = "";
 	char id[16] = "";
 	struct va_error err = {""};
@@ -143,6 +146,9 @@ replies(void)
 	   "a reply %s", err.text);
 	is_str(url, "wss://h/calls/1?x=y", "its URL");
 	is_str(id, "id-1", "its id");
+	ok(ultravox_create_reply(longest, strlen(longest), url, sizeof(url), id, sizeof(id), &err),
+	   "the longest that fit");
+	is_int((int64_t) strlen(url), sizeof(url) - 1, "the URL fills its place");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 	{
 		char *text = tap_exact(bad[i], strlen(bad[i]));

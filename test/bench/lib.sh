@@ -1,0 +1,76 @@
+# lib.sh: what run.sh and selftest.sh share: starting a program, waiting for its port, one run of
+# the load generator, reading its flat JSON. Sourced by bash.
+
+# Programs this script started, to be ended by pid whatever happens.
+started=()
+
+finish()
+{
+	local pid
+
+	for pid in "${started[@]}"; do
+		kill "$pid" 2> /dev/null || true
+	done
+	for pid in "${started[@]}"; do
+		wait "$pid" 2> /dev/null || true
+	done
+	started=()
+}
+
+# pinned CORE COMMAND...: becomes the command, on one core, where there is more than one
+pinned()
+{
+	local core=$1
+
+	shift
+	if [ "$(nproc --all)" -gt 1 ] && command -v taskset > /dev/null; then
+		exec taskset -c "$core" "$@"
+	fi
+	exec "$@"
+}
+
+# background LOG CORE COMMAND...: starts it; its pid is in $pid
+background()
+{
+	local log=$1
+
+	shift
+	: > "$log" # here, not in the child: nobody must read the log of the run before
+	(pinned "$@") > "$log" 2>&1 &
+	pid=$!
+	started+=("$pid")
+}
+
+# ended PID: waits for it and forgets it
+ended()
+{
+	local kept=() p
+
+	wait "$1" 2> /dev/null || true
+	for p in "${started[@]}"; do
+		[ "$p" = "$1" ] || kept+=("$p")
+	done
+	started=("${kept[@]}")
+}
+
+# port_of LOG PID: the port it says it listens on, as soon as it says so
+port_of()
+{
+	local port
+
+	for _ in $(seq 500); do
+		port=$(awk '$1 == "listening" { print $2; exit }' "$1")
+		[ -n "$port" ] && { echo "$port"; return; }
+		kill -0 "$2" 2> /dev/null || break
+		sleep 0.02
+	done
+	echo "no port in $1:" >&2
+	cat "$1" >&2
+	return 1
+}
+
+# field JSON_FILE NAME: a number or a label of the flat object that the generator prints
+field()
+{
+	sed -n "s/.*[{,]\"$2\":\"\\{0,1\\}\\([^,\"}]*\\).*/\\1/p" "$1"
+}

@@ -84,6 +84,13 @@ suite_unit()
     fail_suite "the unit tests do not build"
     return
   fi
+  # Some parts are tested against a real server.
+  . test/tools/cluster.sh
+  if ! va_cluster_start voiceagent.gateway_workers=0; then
+    fail_suite "no cluster"
+    return
+  fi
+  export VA_TEST_CONNINFO="host=$VA_SOCKET port=$VA_PORT user=$VA_USER dbname=postgres"
   export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
   for binary in test/unit/*_test.c; do
     binary=build/asan/unit/$(name_of "$binary")

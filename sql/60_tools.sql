@@ -2,7 +2,7 @@
 --
 -- Who may do what, so that a row of `tools` never gives anybody more rights than they had:
 --   * only voiceagent_admin (and the owner) writes the table;
---   * a function qualifies when it is SECURITY DEFINER, so that it runs with its own owner's rights and
+--   * a function qualifies when it is a definer's function (prosecdef), so that it runs with its own owner's rights and
 --     never with those of the gateway or of this extension's owner, and when voiceagent_admin
 --     may EXECUTE it, so that naming it here allows nothing that was not allowed before;
 --   * or when it is one of the extension's own functions named va_tool_….

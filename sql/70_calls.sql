@@ -38,6 +38,19 @@ BEGIN
 END
 $$;
 
+-- Where the tenant's voice engine is: its own setting, the platform's, the server's, the engine's public one.
+CREATE FUNCTION @extschema@.va_session_engine_url(p_tenant @extschema@.tenants) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_name text := @extschema@.va_setting_text(p_tenant.settings, 'voice_engine', 'ultravox');
+BEGIN
+	RETURN coalesce(@extschema@.va_filled(p_tenant.settings #>> '{engine,base_url}'),
+		@extschema@.va_filled(@extschema@.va_setting('{}', 'engine') ->> 'base_url'),
+		@extschema@.va_filled(current_setting('voiceagent.' || v_name || '_base_url', true)),
+		CASE v_name WHEN 'ultravox' THEN 'https://api.ultravox.ai' END);
+END
+$$;
+
 -- The engine's part of a session: where, with which key, which model and voice.
 CREATE FUNCTION @extschema@.va_session_engine(p_tenant @extschema@.tenants) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -48,12 +61,10 @@ DECLARE
 BEGIN
 	RETURN jsonb_build_object(
 		'engine', v_name,
-		'base_url', coalesce(@extschema@.va_filled(v_engine ->> 'base_url'),
-							 current_setting('voiceagent.' || v_name || '_base_url', true),
-							 CASE v_name WHEN 'ultravox' THEN 'https://api.ultravox.ai' END, ''),
+		'base_url', coalesce(@extschema@.va_session_engine_url(p_tenant), ''),
 		'api_key', coalesce(@extschema@.va_secret_read(p_tenant.id, v_name || '_api_key'), ''),
 		'model', coalesce(v_engine ->> 'model', ''),
-		'temperature', coalesce(@extschema@.va_number(v_engine, 'temperature'), 0.3),
+		'temperature', least(greatest(coalesce(@extschema@.va_number(v_engine, 'temperature'), 0.3), 0), 2),
 		'engine_settings', CASE WHEN jsonb_typeof(v_engine -> 'settings') = 'object'
 								THEN v_engine -> 'settings' ELSE '{}' END);
 END
@@ -107,7 +118,7 @@ BEGIN
 		'inactivity_s', @extschema@.va_setting_integer(v_tenant.settings, 'inactivity_seconds', 30),
 		'inactivity_message', @extschema@.va_setting_text(v_tenant.settings, 'inactivity_message', 'Are you still there?'),
 		'apology', @extschema@.va_apology(v_tenant.settings),
-		'prepare_timeout_ms', @extschema@.va_setting_integer(v_tenant.settings, 'prepare_timeout_ms', 5000));
+		'prepare_timeout_ms', greatest(@extschema@.va_setting_integer(v_tenant.settings, 'prepare_timeout_ms', 5000), 100));
 END
 $$;
 

@@ -85,7 +85,7 @@ BEGIN
 	ELSIF arrived.id IS NOT NULL THEN
 		RETURN;
 	END IF;
-	IF @extschema@.va_tenant_busy(v_number.tenant_id) THEN
+	IF @extschema@.va_tenant_busy(v_number.tenant_id, v_sid) THEN
 		reject := 'busy_tenant';
 		RETURN;
 	END IF;
@@ -104,8 +104,8 @@ END
 $$;
 
 -- Has the tenant as many calls as its setting max_concurrent_calls allows? The tenant's row is locked, so that
--- two calls at once count each other. A call whose end Twilio never told counts no longer than it may last.
-CREATE FUNCTION @extschema@.va_tenant_busy(p_tenant uuid) RETURNS boolean
+-- two calls at once count each other (and not themselves, when one is delivered twice). A call whose end Twilio never told counts no longer than it may last.
+CREATE FUNCTION @extschema@.va_tenant_busy(p_tenant uuid, p_call_sid text) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_settings jsonb := (SELECT t.settings FROM @extschema@.tenants t WHERE t.id = p_tenant);
@@ -116,7 +116,7 @@ BEGIN
 	END IF;
 	PERFORM FROM @extschema@.tenants t WHERE t.id = p_tenant FOR NO KEY UPDATE;
 	RETURN v_limit <= (SELECT count(*) FROM @extschema@.calls c
-		WHERE c.tenant_id = p_tenant AND c.status IN ('queued', 'initiated', 'ringing', 'in-progress')
+		WHERE c.tenant_id = p_tenant AND c.twilio_call_sid IS DISTINCT FROM p_call_sid AND c.status IN ('queued', 'initiated', 'ringing', 'in-progress')
 		  AND c.started_at > now() - make_interval(secs => 60 + @extschema@.va_setting_integer(v_settings, 'max_call_seconds', 1800)));
 END
 $$;

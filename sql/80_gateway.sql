@@ -68,7 +68,7 @@ END
 $$;
 
 -- Totals of one process since its start. A process with fewer seconds than before is a new one that got the
--- old one's pid. Processes silent for a day are folded away; so are old tokens and receipts.
+-- old one's pid. Processes silent for a day are folded away.
 CREATE FUNCTION @extschema@.va_gateway_report(p_gateway text, p_report jsonb) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -91,11 +91,23 @@ BEGIN
 	VALUES (left(p_gateway, 100), v_pid, p_report ->> 'version', now() - make_interval(secs => coalesce(v_uptime, 0)),
 			now(), p_report)
 	ON CONFLICT (gateway, pid) DO UPDATE SET version = excluded.version, reported_at = now(), report = excluded.report;
+END
+$$;
+
+-- Called by the scheduler now and then: what is of no more use goes, in small portions, and calls whose end Twilio
+-- never told are closed (no call lasts longer than a day there).
+CREATE FUNCTION @extschema@.va_housekeeping() RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
 	DELETE FROM @extschema@.call_tokens t WHERE t.token_hash IN (
 		SELECT o.token_hash FROM @extschema@.call_tokens o WHERE o.expires_at < now() - interval '1 day'
-		LIMIT 200 FOR UPDATE SKIP LOCKED);
+		LIMIT 5000 FOR UPDATE SKIP LOCKED);
 	DELETE FROM @extschema@.webhook_receipts r WHERE r.ctid IN (
 		SELECT o.ctid FROM @extschema@.webhook_receipts o WHERE o.received_at < now() - interval '1 day'
-		LIMIT 200 FOR UPDATE SKIP LOCKED);
+		LIMIT 5000 FOR UPDATE SKIP LOCKED);
+	PERFORM @extschema@.va_call_set_status(o.id, 'completed') FROM (
+		SELECT c.id FROM @extschema@.calls c
+		WHERE c.status IN ('queued', 'initiated', 'ringing', 'in-progress') AND c.started_at < now() - interval '25 hours'
+		LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED) o;
 END
 $$;

@@ -76,7 +76,9 @@ BEGIN
 		UNION ALL SELECT 'the secret ' || q.name FROM (VALUES ('twilio_auth_token'),
 			(@extschema@.va_setting_text(t.settings, 'voice_engine', 'ultravox') || '_api_key')) AS q (name)
 		WHERE NOT EXISTS (SELECT FROM @extschema@.tenant_secrets s
-						  WHERE s.name = q.name AND (s.tenant_id = t.id OR s.tenant_id IS NULL))) m ON true
+						  WHERE s.name = q.name AND (s.tenant_id = t.id OR s.tenant_id IS NULL))
+		UNION ALL SELECT 'an address of the voice engine (setting engine, base_url)'
+		WHERE @extschema@.va_session_engine_url(t) IS NULL) m ON true
 	WHERE t.status = 'active'
 	GROUP BY t.id ORDER BY t.slug;
 END

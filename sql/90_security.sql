@@ -85,7 +85,7 @@ GRANT SELECT ON @extschema@.tenants, @extschema@.leads, @extschema@.calls, @exts
 	@extschema@.todays_appointments, @extschema@.lead_funnel, @extschema@.call_timings TO voiceagent_bi;
 
 -- Row-level security: a session sees the rows of the tenant in voiceagent.tenant_id, whatever its role; the
--- administrator all. The owner, and so every SECURITY DEFINER function here, is not subject to it.
+-- administrator all. The owner, and so every function here that runs with the owner's rights, is not subject to it.
 DO $$
 DECLARE
 	v_table regclass;

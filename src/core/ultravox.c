@@ -205,14 +205,14 @@ ultravox_agent_text(struct buf *out, const char *text)
 
 bool
 ultravox_tool_result(struct buf *out, const char *invocation_id, const char *result_json,
-					 const char *error_text)
+					 const char *error_text, bool unknown)
 {
 	buf_str(out, "{\"type\":\"client_tool_result\"");
 	add_member(out, "invocationId", invocation_id);
 	/* Both a result and an error would not be valid. */
 	if (error_text != NULL)
 	{
-		add_member(out, "errorType", "implementation-error");
+		add_member(out, "errorType", unknown ? "undefined" : "implementation-error");
 		add_member(out, "errorMessage", error_text);
 	}
 	else

@@ -39,8 +39,9 @@ enum engine_event_type ultravox_parse(const char *text, size_t len, struct engin
 bool ultravox_user_text(struct buf *out, const char *text, bool immediate);
 bool ultravox_agent_text(struct buf *out, const char *text);
 /* result_json is sent as a string; error_text, when not NULL, instead of it. */
+/* (unknown: there is no such tool, errorType "undefined") */
 bool ultravox_tool_result(struct buf *out, const char *invocation_id, const char *result_json,
-						  const char *error_text);
+						  const char *error_text, bool unknown);
 bool ultravox_hang_up(struct buf *out, const char *message);
 
 #endif

@@ -96,7 +96,8 @@ call_new(struct gateway *g, enum call_state state, const char *call_sid, const c
 	call->id = ++g->next_call_id;
 	copy_text(call->call_sid, sizeof(call->call_sid), call_sid);
 	copy_text(call->account_sid, sizeof(call->account_sid), account_sid);
-	call->metrics.stream_start_ms = call->metrics.engine_prepare_ms = -1;
+	call->metrics.answer_ms = call->metrics.stream_start_ms = -1;
+	call->metrics.engine_prepare_ms = -1;
 	call->metrics.engine_ready_ms = call->metrics.first_audio_ms = -1;
 	call->created_us = call->active_us = loop_now_us();
 	call->journal = journal_new(g, call_sid);
@@ -614,7 +615,7 @@ call_end_with(struct call *call, enum call_event event, const char *reason)
 
 void
 call_prepare(struct gateway *g, const char *session_json, size_t len, const char *call_sid,
-			 const char *account_sid, uint64_t answered_us)
+			 const char *account_sid, uint64_t received_us)
 {
 	struct va_error err = {""};
 	struct voice_session *session = voice_session_parse(session_json, len, &err);
@@ -630,7 +631,8 @@ call_prepare(struct gateway *g, const char *session_json, size_t len, const char
 			voice_session_free(session);
 		return;
 	}
-	call->created_us = answered_us;
+	call->created_us = received_us;
+	call->metrics.answer_ms = (int64_t) (loop_now_us() - received_us) / 1000;
 	copy_text(call->token, sizeof(call->token), session->token);
 	adopt_session(call, session);
 	start_engine(call);

@@ -29,10 +29,10 @@ struct twilio_message;
 #define CALL_REJECTED "rejected"
 #define CALL_SHUTDOWN "shutdown"
 
-/* Begins to prepare the engine for a session (JSON of the database). answered_us: when the webhook
+/* Begins to prepare the engine for a session (JSON of the database). received_us: when the webhook
  * came in. A repetition of a webhook finds its call already there and changes nothing. */
 void call_prepare(struct gateway *g, const char *session_json, size_t len, const char *call_sid,
-				  const char *account_sid, uint64_t answered_us);
+				  const char *account_sid, uint64_t received_us);
 
 enum call_started
 {

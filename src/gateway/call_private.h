@@ -59,7 +59,8 @@ struct call_metrics
 	unsigned marks;
 	unsigned tool_calls;
 	unsigned dtmf;
-	int64_t stream_start_ms; /* -1: did not happen */
+	int64_t answer_ms; /* webhook to TwiML; -1, here and below: did not happen */
+	int64_t stream_start_ms;
 	int64_t engine_prepare_ms;
 	int64_t engine_ready_ms;
 	int64_t first_audio_ms;

@@ -70,6 +70,7 @@ call_note_metrics(struct call *call)
 	text_number(&t, "marks", m->marks);
 	text_number(&t, "tool_calls", m->tool_calls);
 	text_number(&t, "dtmf", m->dtmf);
+	optional(&t, "answer_ms", m->answer_ms);
 	optional(&t, "stream_start_ms", m->stream_start_ms);
 	optional(&t, "engine_prepare_ms", m->engine_prepare_ms);
 	optional(&t, "engine_ready_ms", m->engine_ready_ms);

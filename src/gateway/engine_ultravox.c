@@ -377,16 +377,8 @@ message_write(struct buf *out, enum message kind, const char *text,
 		case MESSAGE_SAY: return ultravox_agent_text(out, text);
 		case MESSAGE_HANG_UP: return ultravox_hang_up(out, text);
 		case MESSAGE_TOOL_RESULT:
-			if (!result->unknown)
-				return ultravox_tool_result(out, result->invocation_id, result->result_json,
-											result->error);
-			/* "undefined" is the type for a tool that the client does not have. */
-			buf_str(out, "{\"type\":\"client_tool_result\",\"invocationId\":");
-			buf_json_string(out, result->invocation_id, strlen(result->invocation_id));
-			buf_str(out, ",\"errorType\":\"undefined\",\"errorMessage\":");
-			buf_json_string(out, result->error, strlen(result->error));
-			buf_str(out, "}");
-			return !out->overflow;
+			return ultravox_tool_result(out, result->invocation_id, result->result_json,
+										result->error, result->unknown);
 	}
 	return false;
 }

@@ -104,6 +104,7 @@ on_report(uv_timer_t *timer)
 /* ---- credentials ---- */
 
 static void load_config(struct program *p);
+static void listen_now(struct program *p);
 
 static void
 config_read(void *arg, const struct db_reply *reply)
@@ -126,6 +127,8 @@ config_read(void *arg, const struct db_reply *reply)
 	}
 	else
 		log_warning("the credentials could not be read: %s", reply->message);
+	if (reply->outcome == DB_OK && p->gateway.server == NULL)
+		listen_now(p);
 	if (p->config_stale)
 		load_config(p);
 }
@@ -174,7 +177,7 @@ open_server(struct program *p)
 	return g->server != NULL;
 }
 
-/* The settings are there for the first time: the service begins. */
+/* The settings are there for the first time: connections for the calls are made. */
 static bool
 begin(struct program *p)
 {
@@ -189,11 +192,26 @@ begin(struct program *p)
 
 	memcpy(options.targets, p->options.targets, sizeof(options.targets));
 	g->db = db_new(g->loop, &options);
-	if (g->db == NULL || !open_server(p))
-		return false;
+	return g->db != NULL;
+}
+
+/* Not before the tokens are known: a request that comes while the gateway restarts is better
+ * refused by the kernel, which Twilio answers by trying again, than by us as wrongly signed. */
+static void
+listen_now(struct program *p)
+{
+	struct gateway *g = &p->gateway;
+
+	if (g->stopping)
+		return;
+	if (!open_server(p))
+	{
+		p->status = 1;
+		loop_stop(g->loop);
+		return;
+	}
 	log_info("gateway %s listens on %s, ports %u and %u", g->name, g->settings.listen_addresses,
 			 g->settings.http_port, g->settings.media_port);
-	return true;
 }
 
 static void
@@ -215,7 +233,7 @@ apply_change(struct program *p, const struct settings *fresh)
 	applied.media_port = s->media_port;
 	applied.gateway_connections = s->gateway_connections;
 	*s = applied;
-	if (s->ssl_cert_file[0] != '\0' && s->ssl_key_file[0] != '\0')
+	if (p->gateway.server != NULL && s->ssl_cert_file[0] != '\0' && s->ssl_key_file[0] != '\0')
 		http_server_reload_tls(p->gateway.server, s->ssl_cert_file, s->ssl_key_file);
 }
 

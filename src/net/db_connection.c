@@ -22,6 +22,7 @@
 #include <uv.h>
 
 #include "net/db_internal.h"
+#include "net/db_lookup.h"
 #include "net/log.h"
 #include "net/loop.h"
 
@@ -48,6 +49,7 @@ struct db_connection
 	unsigned number;
 	enum connection_state state;
 	PGconn *pg;
+	struct db_lookup *lookup; /* of the target's host name, before pg is made */
 	uv_poll_t *poll; /* NULL when no socket is watched */
 	int events;
 	struct deadline deadline; /* back-off or connecting */
@@ -654,6 +656,9 @@ lose(struct db_connection *c, const char *why)
 		complain(c, reason);
 	deadline_clear(&c->deadline);
 	unwatch(c);
+	if (c->lookup != NULL)
+		db_lookup_cancel(c->lookup);
+	c->lookup = NULL;
 	PQfinish(c->pg);
 	c->pg = NULL;
 	c->state = CONN_WAITING;
@@ -691,18 +696,25 @@ on_connect_timeout(void *arg)
 	lose(arg, "timed out connecting to the database");
 }
 
+/* hosts and addresses: what the look-up found, or NULL when the string needed none. */
 static void
-connect_next(struct db_connection *c)
+start_connecting(struct db_connection *c, const char *hosts, const char *addresses)
 {
-	/* Ours first: the conninfo string, expanded behind them, has the last word. */
-	const char *keys[] = {
-		"fallback_application_name", "client_encoding",	 "keepalives_idle", "keepalives_interval",
-		"keepalives_count",			 "tcp_user_timeout", "dbname",			NULL};
+	/* Ours first: the conninfo string, expanded in the place of dbname, overrides them. */
+	const char *keys[] = {"fallback_application_name",
+						  "client_encoding",
+						  "keepalives_idle",
+						  "keepalives_interval",
+						  "keepalives_count",
+						  "tcp_user_timeout",
+						  "dbname",
+						  hosts != NULL ? "host" : NULL,
+						  "hostaddr",
+						  NULL};
 	const char *values[] = {
-		log_program(), "UTF8", "20", "5", "3", "30000", c->db->conninfos[c->target], NULL};
+		log_program(), "UTF8",	  "20", "5", "3", "30000", c->db->conninfos[c->target],
+		hosts,		   addresses, NULL};
 
-	c->tried++;
-	c->state = CONN_CONNECTING;
 	c->pg = PQconnectStartParams(keys, values, 1);
 	if (c->pg == NULL || PQstatus(c->pg) == CONNECTION_BAD)
 	{
@@ -710,10 +722,32 @@ connect_next(struct db_connection *c)
 		return;
 	}
 	PQsetNoticeReceiver(c->pg, on_notice, NULL);
-	deadline_set(c->db->loop, &c->deadline, CONNECT_TIMEOUT_MS, on_connect_timeout, c);
 	/* As libpq wants it: behave as if PQconnectPoll had asked to write. */
 	if (!watch(c, UV_WRITABLE))
 		lose(c, "out of memory");
+}
+
+static void
+on_looked_up(void *arg, const char *hosts, const char *addresses, const char *error)
+{
+	struct db_connection *c = arg;
+
+	c->lookup = NULL;
+	if (error != NULL)
+		lose(c, error);
+	else
+		start_connecting(c, hosts, addresses);
+}
+
+static void
+connect_next(struct db_connection *c)
+{
+	c->tried++;
+	c->state = CONN_CONNECTING;
+	deadline_set(c->db->loop, &c->deadline, CONNECT_TIMEOUT_MS, on_connect_timeout, c);
+	c->lookup = db_lookup_start(c->db->loop, c->db->conninfos[c->target], on_looked_up, c);
+	if (c->lookup == NULL)
+		start_connecting(c, NULL, NULL);
 }
 
 static void
@@ -741,6 +775,9 @@ db_connection_stop(struct db_connection *connection)
 {
 	deadline_clear(&connection->deadline);
 	unwatch(connection);
+	if (connection->lookup != NULL)
+		db_lookup_cancel(connection->lookup);
+	connection->lookup = NULL;
 	PQfinish(connection->pg);
 	connection->pg = NULL;
 	connection->state = CONN_WAITING;

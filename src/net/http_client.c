@@ -253,11 +253,15 @@ on_debug(CURL *easy, curl_infotype type, char *data, size_t len, void *arg)
 
 /* Which part of the way timed out: the first that has no time noted. */
 static const char *
-timeout_words(CURL *easy)
+timeout_words(const struct http_call *call)
 {
+	CURL *easy = call->easy;
 	curl_off_t looked_up = 0, connected = 0, secured = 0;
 	char *scheme = NULL;
 
+	/* On a connection that is used again the steps before have no time of their own. */
+	if (call->request_begun)
+		return "timed out waiting for the answer";
 	curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
 	curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
 	curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &secured);
@@ -281,7 +285,7 @@ error_words(struct http_call *call)
 		case CURLE_OK: return NULL;
 		case CURLE_COULDNT_RESOLVE_HOST: return "name not found";
 		case CURLE_COULDNT_CONNECT: return "connection refused or unreachable";
-		case CURLE_OPERATION_TIMEDOUT: return timeout_words(call->easy);
+		case CURLE_OPERATION_TIMEDOUT: return timeout_words(call);
 		case CURLE_PEER_FAILED_VERIFICATION: return "certificate not accepted";
 		case CURLE_SSL_CONNECT_ERROR: return "TLS handshake failed";
 		case CURLE_GOT_NOTHING: return "connection closed without an answer";

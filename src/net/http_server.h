@@ -1,8 +1,9 @@
 /*
  * http_server.h: HTTP/1.1 requests and WebSocket upgrades on listening sockets of our own.
  *
- * The program owns its listeners (SO_REUSEPORT, so that several gateways share a port), accepts,
- * limits the number of connections, and hands each socket to libwebsockets.
+ * The listeners are bound with SO_REUSEPORT, so that several gateways share a port. The request
+ * target is handed on byte for byte, because signatures are computed over it. What breaks the
+ * rules of HTTP, or comes too slowly, is refused before a handler sees it.
  */
 #ifndef VA_NET_HTTP_SERVER_H
 #define VA_NET_HTTP_SERVER_H
@@ -61,9 +62,10 @@ struct http_server *http_server_new(struct loop *loop, const struct http_server_
 /* Reads the certificate files again; on failure the old ones stay and the reason is logged. */
 bool http_server_reload_tls(struct http_server *server, const char *cert_file,
 							const char *key_file);
-/* The port a listener is really bound to, by the index of options.ports (a 0... is never bound). */
+/* Connections that are open now, WebSockets included. */
 unsigned http_server_connections(const struct http_server *server);
-/* Stops accepting; existing connections stay until they end. */
+/* Stops accepting; existing connections stay until they end. The server is freed with the last, so
+ * it is not to be used afterwards. */
 void http_server_close(struct http_server *server);
 
 /* A header of the request by lower-case name without colon, "" when absent. Valid during the

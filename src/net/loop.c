@@ -24,6 +24,8 @@
 #define DESCRIPTORS_BESIDE 128
 /* Deadlines are not looked at more often than this; a 0 ms deadline is. */
 #define DEADLINE_GRAIN_MS 10
+/* How long loop_free waits for what is closing, in milliseconds. */
+#define CLOSING_TURNS 2000
 
 struct loop
 {
@@ -394,15 +396,15 @@ loop_free(struct loop *loop)
 	close_if_open((uv_handle_t *) &loop->sweep, NULL);
 	if (loop->stdin_watched)
 		close_if_open((uv_handle_t *) &loop->on_stdin, NULL);
-	/* Name look-ups under way end by themselves; handles close in the next turn. */
-	uv_run(&loop->uv, UV_RUN_DEFAULT);
+	/* Handles close in the next turn; name look-ups under way end by themselves, in time. */
+	for (int i = 0; i < CLOSING_TURNS && uv_run(&loop->uv, UV_RUN_NOWAIT) != 0; i++)
+		usleep(1000);
 	on_sweep(&loop->sweep);
 	if (uv_loop_close(&loop->uv) != 0)
 	{
+		/* Memory of a loop that is not closed must stay: threads may still write to it. */
 		log_debug("handles were left open at the end of the loop");
-		uv_walk(&loop->uv, close_if_open, NULL);
-		uv_run(&loop->uv, UV_RUN_DEFAULT);
-		uv_loop_close(&loop->uv);
+		return;
 	}
 	free(loop->lws);
 	free(loop->read_buffer);

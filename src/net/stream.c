@@ -56,6 +56,7 @@ struct stream
 };
 
 static void on_poll(uv_poll_t *handle, int status, int events);
+static void read_tls(struct stream *s);
 
 static void
 watch(struct stream *s, int events)
@@ -188,6 +189,9 @@ handshake(struct stream *s)
 	if (result == 1)
 	{
 		opened(s);
+		/* Reading ahead may have taken the peer's first data along with its last handshake. */
+		if (s->state == STREAM_OPEN && !s->paused && SSL_has_pending(s->ssl))
+			read_tls(s);
 		return;
 	}
 	switch (SSL_get_error(s->ssl, result))

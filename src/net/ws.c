@@ -15,6 +15,7 @@
 #include "net/ws.h"
 
 #include <fcntl.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -472,7 +473,17 @@ static void
 on_connect_error(struct ws *ws, const char *reason)
 {
 	int status = (int) lws_http_client_http_response(ws->wsi);
+	SSL *ssl = lws_get_ssl(ws->wsi);
+	long verified = ssl != NULL ? SSL_get_verify_result(ssl) : X509_V_OK;
+	char text[128];
 
+	/* libwebsockets' own text for this is a number. */
+	if (verified != X509_V_OK)
+	{
+		snprintf(text, sizeof(text), "certificate not accepted: %s",
+				 X509_verify_cert_error_string(verified));
+		reason = text;
+	}
 	forget_socket(ws);
 	if (ws->state == WS_STATE_OPENING)
 		ws_opening_failed(ws, status >= 300 ? status : 0,

@@ -1,5 +1,5 @@
 /*
- * ws.h: one WebSocket, whichever side opened it, over libwebsockets.
+ * ws.h: one WebSocket (RFC 6455), whichever side opened it.
  *
  * Writing is immediate when nothing is pending on the socket (a wait for WRITEABLE costs two more
  * system calls and a turn of the loop for every frame); otherwise the frame joins a queue that is
@@ -21,7 +21,8 @@ struct ws_handlers
 	void (*open)(void *arg, struct ws *ws); /* client: handshake done; server: after accept */
 	void (*message)(void *arg, struct ws *ws, const char *data, size_t len, bool binary);
 	/* Exactly once, always, also when a client never came to open; ws is invalid afterwards.
-	 * code: WebSocket close code, 1006 when there was none; http_status: of a refused client
+	 * code: WebSocket close code, 1005 when the peer's close frame had none, 1006 when there was no
+	 * close frame; http_status: of a refused client
 	 * handshake, else 0; reason: a short text for the log. */
 	void (*close)(void *arg, struct ws *ws, int code, int http_status, const char *reason);
 };
@@ -45,7 +46,8 @@ enum ws_kind
 	WS_BINARY
 };
 
-/* The data to send lies at `data`, preceded by WS_HEADROOM writable bytes that are overwritten. */
+/* The data to send lies at `data`, preceded by WS_HEADROOM writable bytes that are overwritten. A
+ * client's data is masked where it lies, so it is overwritten too. */
 #define WS_HEADROOM 32
 
 /* Sends one message. droppable (audio): a full queue drops it. Not droppable (control): a full

@@ -10,7 +10,6 @@
 #include "utils/elog.h"
 
 #define ERRCODE_VA_UNKNOWN_TENANT MAKE_SQLSTATE('V', 'A', '0', '0', '1')
-#define ERRCODE_VA_INACTIVE_TENANT MAKE_SQLSTATE('V', 'A', '0', '0', '2')
 #define ERRCODE_VA_PHONE MAKE_SQLSTATE('V', 'A', '0', '0', '3')
 #define ERRCODE_VA_UNKNOWN_CALL MAKE_SQLSTATE('V', 'A', '0', '0', '4')
 #define ERRCODE_VA_ARGUMENT MAKE_SQLSTATE('V', 'A', '0', '0', '5')

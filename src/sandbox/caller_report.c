@@ -98,6 +98,8 @@ engine_said(struct caller_report *r, struct json_object *line, int64_t at)
 	struct json_object *cut = json_text_child(line, "interrupted", json_type_boolean);
 	bool interrupted = cut && json_object_get_boolean(cut);
 
+	if (json_text_member(line, "text")[0] == '\0')
+		return;
 	snprintf(text, sizeof(text), "%.1500s%s", json_text_member(line, "text"),
 			 interrupted ? " -- (interrupted)" : "");
 	put(r, at - number(line, "ms"), "\033[36m", "Agent", text);

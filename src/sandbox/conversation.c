@@ -69,6 +69,7 @@ struct conversation
 	bool to_answer_spoken;
 	uint64_t answer_at_ms;
 	uint64_t quiet_since_ms;
+	uint64_t now_ms; /* of the last tick */
 	size_t inactivity_next;
 	int ordinal;
 	int tool_number;
@@ -460,6 +461,7 @@ conversation_tick(struct conversation *c, uint64_t now_ms)
 {
 	if (c->over)
 		return;
+	c->now_ms = now_ms;
 	if (c->to_answer && now_ms >= c->answer_at_ms && !c->doing.active && !c->hearing.vad.speaking)
 		answer(c);
 	if (!c->doing.active)
@@ -573,11 +575,27 @@ conversation_new(const struct conversation_options *options, uint64_t now_ms, ch
 	return c;
 }
 
+/* The socket went away in mid-sentence: the ledger tells how much of it had been said. */
+static void
+note_broken_off(struct conversation *c)
+{
+	char *text;
+
+	if (!agent_is_heard(c))
+		return;
+	text = strndup(c->doing.action.text,
+				   letters_said(c->doing.action.text, c->now_ms - c->doing.since_ms,
+								speech_ms(c->doing.speech)));
+	note_said(c, text, c->doing.action.text, c->now_ms);
+	free(text);
+}
+
 void
 conversation_free(struct conversation *c)
 {
 	if (!c)
 		return;
+	note_broken_off(c);
 	drop_queue(c);
 	free(c->doing.action.text);
 	free(c->to_answer);

@@ -25,10 +25,10 @@ check_printing(const char *text)
 	must(ultravox_agent_text(&b, text));
 	check_json(&b);
 	buf_init(&b, memory, room);
-	must(ultravox_tool_result(&b, "i", text, NULL));
+	must(ultravox_tool_result(&b, "i", text, NULL, false));
 	check_json(&b);
 	buf_init(&b, memory, room);
-	must(ultravox_tool_result(&b, "i", "{}", text));
+	must(ultravox_tool_result(&b, "i", "{}", text, true));
 	check_json(&b);
 	buf_init(&b, memory, room);
 	must(ultravox_hang_up(&b, text));

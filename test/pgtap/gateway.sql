@@ -55,7 +55,9 @@ SELECT is((SELECT array_agg(pid) FROM gateway_status WHERE gateway = 'gw-1'), AR
 SELECT is(pg_temp.sqlstate_of($$SELECT va_gateway_report('gw-1', '[]')$$), 'VA005', 'a report is an object');
 UPDATE call_tokens SET expires_at = now() - interval '2 days';
 INSERT INTO webhook_receipts (account_sid, endpoint, idempotency, decision, received_at) VALUES ('a', 'b', 'c', 'd', now() - interval '2 days'), ('a', 'b', 'e', 'd', now());
-SELECT va_gateway_report('gw-1', '{"pid": 11, "uptime_s": 2}') \g /dev/null
+INSERT INTO calls (tenant_id, twilio_call_sid, status, started_at) VALUES (:'tenant', 'CAold', 'in-progress', now() - interval '26 hours'), (:'tenant', 'CAyoung', 'in-progress', now());
+SELECT va_housekeeping() \g /dev/null
+SELECT is((pg_temp.call('CAold')).status, 'completed'::varchar, 'housekeeping closes a call whose end was never told'), is((pg_temp.call('CAyoung')).status, 'in-progress'::varchar, 'and no other');
 SELECT is((SELECT count(*)::int FROM call_tokens), 0, 'old tokens are swept'), is((SELECT array_agg(idempotency) FROM webhook_receipts), ARRAY['e'], 'and old receipts');
 SELECT is((SELECT count(*)::int FROM va_stats() WHERE description IS NULL AND name NOT LIKE 'status.%'), 0, 'every statistic is described');
 
@@ -69,6 +71,9 @@ DELETE FROM phone_numbers WHERE tenant_id = :'tenant';
 SELECT is((SELECT detail FROM va_health() WHERE "check" = 'tenant test-15551230002'), 'lacks an active voice number, a voice configuration', 'va_health: what a tenant lacks');
 UPDATE tenant_secrets SET key_id = '0000000000000000' WHERE tenant_id = :'twin';
 SELECT is((SELECT ok FROM va_health() WHERE "check" = 'secrets'), false, 'va_health: secrets of another key');
+
+UPDATE tenants SET settings = settings || '{"voice_engine": "realtime"}' WHERE id = :'twin';
+SELECT matches((SELECT detail FROM va_health() WHERE "check" = 'tenant test-15551230003'), 'an address of the voice engine', 'va_health: an engine without an address') WHERE coalesce(current_setting('voiceagent.realtime_base_url', true), '') = '';
 
 -- ---- events for applications
 SELECT lives_ok(format($$SELECT va_emit(%L, 'big', NULL, NULL, jsonb_build_object('x', repeat('€', 9000)))$$, :'tenant'), 'an event larger than a notification');

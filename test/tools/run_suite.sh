@@ -11,6 +11,7 @@ set -u
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$ROOT" || exit 1
 : "${MAKE:=make}" "${FUZZ_SECONDS:=10}" "${TEST_TIMEOUT:=600}"
+export MAKE
 suite=${1:?which suite?}
 logs=$ROOT/build/test-logs/$suite
 passed=0
@@ -83,6 +84,13 @@ suite_unit()
     fail_suite "the unit tests do not build"
     return
   fi
+  # Some parts are tested against a real server.
+  . test/tools/cluster.sh
+  if ! va_cluster_start voiceagent.gateway_workers=0; then
+    fail_suite "no cluster"
+    return
+  fi
+  export VA_TEST_CONNINFO="host=$VA_SOCKET port=$VA_PORT user=$VA_USER dbname=postgres"
   export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
   for binary in test/unit/*_test.c; do
     binary=build/asan/unit/$(name_of "$binary")
@@ -155,17 +163,20 @@ regress_to_tap()
       bad = /FAILED/ || /^not ok/
       print (bad ? "not ok " : "ok ") n " - " name
     }
-    END { print "1.." n + 0 }'
+    END { if (n == 0) print "not ok " ++n " - at least one test was run"
+          print "1.." n }'
 }
 
 regress_one()
 {
   local output
-  output=$("$MAKE" -s installcheck "$@" 2>&1)
+  local status=0
+  output=$("$MAKE" -s installcheck "$@" 2>&1) || status=1
   sed 's/^/# /' <<<"$output"
   [ ! -e regression.diffs ] || sed 's/^/# /' regression.diffs
   [ ! -e output_iso/regression.diffs ] || sed 's/^/# /' output_iso/regression.diffs
   regress_to_tap <<<"$output"
+  return $status
 }
 
 suite_regress()

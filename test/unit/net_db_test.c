@@ -196,7 +196,8 @@ check_order(struct db *db, struct order *order, const char *what)
 	is_int(order->errors, CALLS * STEPS / 10, "%s: those that err, and no other, err", what);
 	is_int(order->wrong, 0, "%s: the answers of a call come in its order", what);
 	a = ask_now(db, "SELECT count(*) FROM va_net_test", NULL);
-	is_int(atoll(a.value), CALLS * STEPS * 9 / 10, "%s: all rows are there, once", what);
+	is_int(strtoll(a.value, NULL, 10), CALLS * STEPS * 9 / 10, "%s: all rows are there, once",
+		   what);
 	a = ask_now(db, ORDER_SQL, NULL);
 	is_str(a.value, "0", "%s: and were written in order", what);
 	ask_now(db, "TRUNCATE va_net_test", NULL);
@@ -263,7 +264,7 @@ test_frozen(void)
 {
 	struct db *db = open_db(1, NULL, NULL);
 	struct answer a = ask_now(db, "SELECT pg_backend_pid()", NULL);
-	pid_t pid = (pid_t) atoi(a.value);
+	pid_t pid = (pid_t) strtol(a.value, NULL, 10);
 	struct answer late, after;
 	uint64_t longest = 0, last, begin;
 	static char big[20000];
@@ -298,6 +299,14 @@ test_frozen(void)
 	db_close(db, 1000);
 }
 
+/* The set-up ends with LISTEN, which is then what the session is seen to have run last. */
+static bool
+listening(void)
+{
+	return strcmp(side_query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"),
+				  "1") == 0;
+}
+
 static void
 test_listen(void)
 {
@@ -305,9 +314,7 @@ test_listen(void)
 	unsigned before;
 
 	run_until(loop, 10, connects > 0 && db_connected(db));
-	run_until(loop, 10,
-			  atoi(side_query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE "
-							  "'LISTEN%'")) == 1);
+	run_until(loop, 10, listening());
 	side_query("NOTIFY va_test, 'one'");
 	ok(run_until(loop, 10, notifications == 1), "a notification comes");
 	is_str(last_payload, "one", "with its payload");
@@ -316,9 +323,7 @@ test_listen(void)
 	before = connects;
 	side_query("SET application_name = 'killer'; " KILL_SQL);
 	ok(run_until(loop, 10, connects > before), "after a loss the owner is told to re-read");
-	run_until(loop, 10,
-			  atoi(side_query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE "
-							  "'LISTEN%'")) == 1);
+	run_until(loop, 10, listening());
 	side_query("NOTIFY va_test, 'three'");
 	ok(run_until(loop, 10, notifications == 3), "and listens again");
 	db_close(db, 1000);
@@ -327,12 +332,16 @@ test_listen(void)
 static void
 test_targets(void)
 {
-	struct db *db = open_db(1, "va \"net\" test", "host=127.0.0.1 port=1 user=nobody");
+	struct db *db = open_db(1, "va \"net\" test", "host=localhost port=1 user=nobody");
 	struct answer a = ask_now(db, "SELECT session_user", NULL);
 
 	is_str(a.value, "va \"net\" test", "the second target works, and runs as its role");
 	a = ask_now(db, "SELECT count(*) FROM va_net_test", NULL);
 	is_str(a.sqlstate, "42501", "with the rights of the role");
+	db_close(db, 1000);
+	db = open_db(1, NULL, "host=name.invalid user=nobody");
+	a = ask_now(db, "SELECT 1", NULL);
+	is_str(a.value, "1", "so it does behind a host that does not exist");
 	db_close(db, 1000);
 	db = open_db(1, "no such role", NULL);
 	ask(db, 0, "SELECT 1", NULL, 500, &a);
@@ -362,7 +371,7 @@ test_limits(void)
 
 		snprintf(sql, sizeof(sql), "SELECT %d", i);
 		a = ask_now(db, sql, NULL);
-		check_that(atoi(a.value) == i);
+		check_that(strtol(a.value, NULL, 10) == i);
 	}
 	checked("more statements than are prepared still work");
 	ask_now(db,

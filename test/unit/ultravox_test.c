@@ -334,17 +334,23 @@ printing(void)
 		   "{\"type\":\"forced_agent_message\",\"content\":\"Hello\",\"urgency\":\"immediate\"}",
 		   "agent");
 	buf_init(&b, data, sizeof(data));
-	ok(ultravox_tool_result(&b, "i-1", "{\"a\":\"b\"}", NULL), "tool result");
+	ok(ultravox_tool_result(&b, "i-1", "{\"a\":\"b\"}", NULL, false), "tool result");
 	is_str(data,
 		   "{\"type\":\"client_tool_result\",\"invocationId\":\"i-1\",\"result\":"
 		   "\"{\\\"a\\\":\\\"b\\\"}\",\"responseType\":\"tool-response\"}",
 		   "a string");
 	buf_init(&b, data, sizeof(data));
-	ok(ultravox_tool_result(&b, "i-1", "{}", "no\nluck"), "tool error");
+	ok(ultravox_tool_result(&b, "i-1", "{}", "no\nluck", false), "tool error");
 	is_str(data,
 		   "{\"type\":\"client_tool_result\",\"invocationId\":\"i-1\",\"errorType\":"
 		   "\"implementation-error\",\"errorMessage\":\"no\\nluck\"}",
 		   "without a result");
+	buf_init(&b, data, sizeof(data));
+	ok(ultravox_tool_result(&b, "i-1", NULL, "no such tool", true), "unknown tool");
+	is_str(data,
+		   "{\"type\":\"client_tool_result\",\"invocationId\":\"i-1\",\"errorType\":"
+		   "\"undefined\",\"errorMessage\":\"no such tool\"}",
+		   "has a type of its own");
 	buf_init(&b, data, sizeof(data));
 	ok(ultravox_hang_up(&b, ""), "hang up");
 	is_str(data, "{\"type\":\"hang_up\",\"message\":\"\"}", "silently");

@@ -2,19 +2,12 @@
 # The extension's life in a database: dump and restore of a filled one, drop and re-create, a schema of its
 # own with an awkward name, no shared_preload_libraries, and what becomes of secrets when their key file goes.
 . "$(dirname "$0")/../tools/cluster.sh"
+. "$(dirname "$0")/../tools/tap.sh"
 
-tests=0 failed=0
-# is GOT WANTED NAME
-is()
+# same GOT WANTED NAME: the name last, because what is asked is long.
+same()
 {
-  tests=$((tests + 1))
-  if [ "$1" = "$2" ]; then
-    echo "ok $tests - $3"
-  else
-    failed=1
-    echo "not ok $tests - $3"
-    printf '%s\n' "got:  $1" "want: $2" | sed 's/^/#   /'
-  fi
+  is "$3" "$1" "$2"
 }
 
 in_database()
@@ -75,37 +68,37 @@ va_cluster_start shared_preload_libraries= || exit 1
 
 # ---- dump and restore ---------------------------------------------------------------------------
 in_database postgres -c 'CREATE DATABASE filled' -c 'CREATE DATABASE restored'
-is "$(in_database filled -c 'CREATE EXTENSION voiceagent')" "" "CREATE EXTENSION without shared_preload_libraries"
+same "$(in_database filled -c 'CREATE EXTENSION voiceagent')" "" "CREATE EXTENSION without shared_preload_libraries"
 fill filled || sed 's/^/# /' "$VA_DIR/fill.out"
 fingerprint filled >"$VA_DIR/before"
-is "$(grep -c ' 0|' "$VA_DIR/before")" 0 "every table has rows"
+same "$(grep -c ' 0|' "$VA_DIR/before")" 0 "every table has rows"
 [ "$(grep -c ' 0|' "$VA_DIR/before")" = 0 ] || grep ' 0|' "$VA_DIR/before" | sed 's/^/# /'
 dump filled >"$VA_DIR/dump.sql" 2>"$VA_DIR/dump.err"
-is "$(cat "$VA_DIR/dump.err")" "" "pg_dump has nothing to complain of"
-is "$(in_database restored -f "$VA_DIR/dump.sql" 2>&1 | sed '/^$/d')" "" "the dump restores without an error"
+same "$(cat "$VA_DIR/dump.err")" "" "pg_dump has nothing to complain of"
+same "$(in_database restored -f "$VA_DIR/dump.sql" 2>&1 | sed '/^$/d')" "" "the dump restores without an error"
 fingerprint restored >"$VA_DIR/after"
-is "$(diff "$VA_DIR/before" "$VA_DIR/after")" "" "every table of the restored database has the same rows"
-is "$(in_database restored -c "SELECT va_secret_read(NULL, 'twilio_auth_token')")" token "secrets open on the same server"
-is "$(in_database restored -c "SELECT va_call_tool((SELECT id FROM calls), 'new', 'weather', '{}') ->> 'result'")" sunny "tools work"
-is "$(grep -c "$(va_as_server od -An -v -tx1 "$VA_DATA/voiceagent.key" | tr -d ' \n')" "$VA_DIR/dump.sql")" 0 "the key is not in the dump"
-is "$(grep -cw 'token' <(grep -A3 'COPY public.tenant_secrets' "$VA_DIR/dump.sql"))" 0 "nor is a secret's value"
+same "$(diff "$VA_DIR/before" "$VA_DIR/after")" "" "every table of the restored database has the same rows"
+same "$(in_database restored -c "SELECT va_secret_read(NULL, 'twilio_auth_token')")" token "secrets open on the same server"
+same "$(in_database restored -c "SELECT va_call_tool((SELECT id FROM calls), 'new', 'weather', '{}') ->> 'result'")" sunny "tools work"
+same "$(grep -c "$(va_as_server od -An -v -tx1 "$VA_DATA/voiceagent.key" | tr -d ' \n')" "$VA_DIR/dump.sql")" 0 "the key is not in the dump"
+same "$(grep -cw 'token' <(grep -A3 'COPY public.tenant_secrets' "$VA_DIR/dump.sql"))" 0 "nor is a secret's value"
 
 # ---- drop and create again ----------------------------------------------------------------------
-is "$(in_database restored -c 'SET client_min_messages = error' -c 'DROP FUNCTION weather(uuid, jsonb)' -c 'DROP EXTENSION voiceagent CASCADE')" "" "DROP EXTENSION"
-is "$(in_database restored -c "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace" -c "SELECT count(*) FROM pg_proc WHERE proname LIKE 'va\_%'")" "0
+same "$(in_database restored -c 'SET client_min_messages = error' -c 'DROP FUNCTION weather(uuid, jsonb)' -c 'DROP EXTENSION voiceagent CASCADE')" "" "DROP EXTENSION"
+same "$(in_database restored -c "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace" -c "SELECT count(*) FROM pg_proc WHERE proname LIKE 'va\_%'")" "0
 0" "leaves nothing behind"
-is "$(in_database restored -c 'CREATE EXTENSION voiceagent' -c "SELECT count(*) FROM tools")" 2 "CREATE EXTENSION again"
+same "$(in_database restored -c 'CREATE EXTENSION voiceagent' -c "SELECT count(*) FROM tools")" 2 "CREATE EXTENSION again"
 
 # ---- a schema with an awkward name --------------------------------------------------------------
 in_database postgres -c 'CREATE DATABASE awkward'
-is "$(in_database awkward -c 'CREATE SCHEMA "My Agents"' -c 'CREATE EXTENSION voiceagent SCHEMA "My Agents"')" "" "CREATE EXTENSION in a schema of its own"
+same "$(in_database awkward -c 'CREATE SCHEMA "My Agents"' -c 'CREATE EXTENSION voiceagent SCHEMA "My Agents"')" "" "CREATE EXTENSION in a schema of its own"
 PGOPTIONS='-c search_path="My\ Agents",public' fill awkward || sed 's/^/# /' "$VA_DIR/fill.out"
-is "$(in_database awkward -c 'SELECT jsonb_array_length(transcript), conversation_turns FROM "My Agents".calls')" "2|2" "a call runs there"
+same "$(in_database awkward -c 'SELECT jsonb_array_length(transcript), conversation_turns FROM "My Agents".calls')" "2|2" "a call runs there"
 fingerprint awkward >"$VA_DIR/before"
-is "$(dump awkward >"$VA_DIR/dump.sql" 2>&1; in_database postgres -c 'CREATE DATABASE awkward2'; in_database awkward2 -f "$VA_DIR/dump.sql" 2>&1 | sed '/^$/d')" "" "dump and restore"
-is "$(fingerprint awkward2 | diff "$VA_DIR/before" -)" "" "with the same rows"
-is "$(in_database awkward -c 'SET search_path = pg_catalog' -c "SELECT ok FROM \"My Agents\".va_health() WHERE \"check\" = 'version'")" t "no function needs the caller's search_path"
-is "$(in_database awkward -c 'ALTER EXTENSION voiceagent SET SCHEMA public' | head -1 | sed 's/.*ERROR: *//')" 'extension "voiceagent" does not support SET SCHEMA' "it stays where it is"
+same "$(dump awkward >"$VA_DIR/dump.sql" 2>&1; in_database postgres -c 'CREATE DATABASE awkward2'; in_database awkward2 -f "$VA_DIR/dump.sql" 2>&1 | sed '/^$/d')" "" "dump and restore"
+same "$(fingerprint awkward2 | diff "$VA_DIR/before" -)" "" "with the same rows"
+same "$(in_database awkward -c 'SET search_path = pg_catalog' -c "SELECT ok FROM \"My Agents\".va_health() WHERE \"check\" = 'version'")" t "no function needs the caller's search_path"
+same "$(in_database awkward -c 'ALTER EXTENSION voiceagent SET SCHEMA public' | head -1 | sed 's/.*ERROR: *//')" 'extension "voiceagent" does not support SET SCHEMA' "it stays where it is"
 
 # ---- the key file -------------------------------------------------------------------------------
 key=$VA_DATA/voiceagent.key
@@ -113,28 +106,27 @@ read_secret()
 {
   in_database filled -v VERBOSITY=verbose -c "SELECT va_secret_read(NULL, 'twilio_auth_token')" | sed -n 's/.*ERROR: *\(VA[0-9]*\):.*/\1/p;t;/HINT/!p' | head -1
 }
-is "$(stat -c '%a %s %U' "$key")" "600 32 $VA_USER" "the key file is the server's alone"
-is "$(find "$VA_DATA" -maxdepth 1 -name 'voiceagent.key.*')" "" "and nothing is left of its making"
+same "$(stat -c '%a %s %U' "$key")" "600 32 $VA_USER" "the key file is the server's alone"
+same "$(find "$VA_DATA" -maxdepth 1 -name 'voiceagent.key.*')" "" "and nothing is left of its making"
 cp -p "$key" "$VA_DIR/key"
 rm "$key"
-is "$(read_secret)" VA006 "without the file: a clear error"
-is "$(in_database filled -c "SELECT ok FROM va_health() WHERE \"check\" = 'key file'")" f "that va_health knows of"
-is "$(in_database filled -c "SELECT http_status FROM va_webhook_voice_status('AC00000000000000000000000000000001', '{\"CallSid\": \"CA1\", \"CallStatus\": \"completed\"}', NULL, 'g')")" 204 "what needs no secret goes on"
-is "$(in_database filled -c "SELECT va_secret_set(NULL, 'other', 'x')")" "" "a new secret makes a new key"
-is "$(read_secret)" VA007 "which opens no old secret"
-is "$(in_database filled -c "SELECT va_secret_read(NULL, 'other')")" x "but the new one"
+same "$(read_secret)" VA006 "without the file: a clear error"
+same "$(in_database filled -c "SELECT ok FROM va_health() WHERE \"check\" = 'key file'")" f "that va_health knows of"
+same "$(in_database filled -c "SELECT http_status FROM va_webhook_voice_status('AC00000000000000000000000000000001', '{\"CallSid\": \"CA1\", \"CallStatus\": \"completed\"}', NULL, 'g')")" 204 "what needs no secret goes on"
+same "$(in_database filled -c "SELECT va_secret_set(NULL, 'other', 'x')")" "" "a new secret makes a new key"
+same "$(read_secret)" VA007 "which opens no old secret"
+same "$(in_database filled -c "SELECT va_secret_read(NULL, 'other')")" x "but the new one"
 chmod 640 "$key"
-is "$(read_secret)" VA006 "a file that others may read is refused"
+same "$(read_secret)" VA006 "a file that others may read is refused"
 chmod 600 "$key"
 truncate -s 31 "$key"
-is "$(read_secret)" VA006 "a short file is refused"
+same "$(read_secret)" VA006 "a short file is refused"
 rm "$key"
 ln -s "$VA_DIR/key" "$key"
-is "$(read_secret)" VA006 "a link is refused"
+same "$(read_secret)" VA006 "a link is refused"
 rm "$key"
 cp -p "$VA_DIR/key" "$key"
-is "$(read_secret)" token "the right file put back: all is well"
-is "$(grep -c -e "'token'" -e "'key'" "$VA_LOG")" 0 "no secret is in the server's log"
+same "$(read_secret)" token "the right file put back: all is well"
+same "$(grep -c -e "'token'" -e "'key'" "$VA_LOG")" 0 "no secret is in the server's log"
 
-echo "1..$tests"
-exit $failed
+done_testing

@@ -419,7 +419,7 @@ read_arguments(int argc, char **argv, struct engine *e, struct engine_arguments 
 			case 'l': a->ledger = optarg; break;
 			case 'w': e->wav_dir = optarg; break;
 			case 't': ok &= read_number(optarg, 60000, &e->think_ms); break;
-			case 'b': ok &= read_number(optarg, 60000, &e->burst_ms); break;
+			case 'b': ok &= read_number(optarg, 600000, &e->burst_ms); break;
 			case 'f': e->fault = optarg; break;
 			case 'v': a->verbose = true; break;
 			case 'h': fputs(usage, stdout); return 0;

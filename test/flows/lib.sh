@@ -50,7 +50,7 @@ flow_tenant()
   local engine=ultravox greeting=${4:-}
   [ "${2%-rt}" = "$2" ] || engine=realtime
   # What the tenant greets with is what the scenario says, so that it is spoken already.
-  [ -n "$greeting" ] || greeting=$(sed -n 's/.*"greeting": "\(.*\)".*/\1/p' "$LAB_SCENARIOS/$2.json")
+  [ -n "$greeting" ] || greeting=$(sed -n 's/.*"greeting": "\([^"]*\)".*/\1/p' "$LAB_SCENARIOS/$2.json")
   lab_tenant "$1" "$engine" "$2" || return 1
   va_psql -v number="$1" -v settings="${3:-}" -v greeting="$greeting" <<'SQL'
 SELECT tenant_id FROM phone_numbers WHERE phone_number = :'number' \gset

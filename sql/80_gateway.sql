@@ -13,7 +13,7 @@ BEGIN
 	FOR v_account IN
 		SELECT DISTINCT a.sid, n.name, CASE WHEN s.id IS NULL THEN NULL ELSE a.tenant END AS tenant
 		FROM (SELECT @extschema@.va_tenant_account(t.id) AS sid, t.id AS tenant
-			  FROM @extschema@.tenants t WHERE t.status = 'active'
+			  FROM @extschema@.tenants t
 			  UNION ALL SELECT @extschema@.va_setting_text('{}', 'twilio_account_sid', NULL), NULL) a
 		CROSS JOIN (VALUES (1, 'twilio_auth_token'), (2, 'twilio_auth_token_next')) AS n (place, name)
 		LEFT JOIN @extschema@.tenant_secrets s ON s.tenant_id = a.tenant AND s.name = n.name

@@ -162,16 +162,19 @@ turn_for(struct turns *t, const struct engine_event *event, uint64_t now_ms)
 	return turn_open(t, event->role, -1, now_ms);
 }
 
-/* Keeps the heard part of an interrupted turn's text. */
+/* Keeps the heard part of an interrupted turn's text. The audio is that of the text that was known
+ * at the interruption. A final text that comes later may be another length: cut short by the
+ * engine, or all that was to be said; the place of the cut is the same in either. */
 static void
 keep_heard(struct turn *turn)
 {
 	uint64_t whole = turn->audio_to - turn->audio_from;
+	size_t known = turn->known_len > 0 ? turn->known_len : turn->len;
 
 	if (turn->text == NULL)
 		return;
 
-	turn->len = turns_cut(turn->text, turn->len, turn->heard_part, whole);
+	turn->len = turns_cut(turn->text, turn->len, turn->heard_part * known, whole * turn->len);
 	turn->text[turn->len] = '\0';
 }
 
@@ -191,7 +194,11 @@ turns_transcript(struct turns *t, const struct engine_event *event, uint64_t now
 	if (event->text_len > 0 || !event->is_delta)
 	{
 		if (!event->is_delta)
+		{
+			if (turn->interrupted && event->is_final)
+				turn->known_len = turn->len;
 			turn->len = 0;
+		}
 		text_append(turn, event->text, event->text_len);
 	}
 	if (turn->interrupted && event->is_final && !t->engine_cuts)

@@ -46,6 +46,7 @@ struct turn
 	bool unheard; /* nothing of it reached the caller */
 	uint64_t settle_ms; /* interrupted: leaves not before this, for the engine's correction */
 	uint64_t heard_part; /* interrupted: of audio_to - audio_from */
+	size_t known_len; /* interrupted: the text known of that audio before the final one; 0 = none */
 };
 
 struct turns

@@ -33,7 +33,7 @@ DELETE FROM tenant_secrets WHERE name LIKE 'twilio%';
 SELECT va_secret_set(:'tenant', 'twilio_auth_token', 'one'), va_secret_set(:'tenant', 'twilio_auth_token_next', 'two'), va_secret_set(:'twin', 'twilio_auth_token', 'one'), va_secret_set(:'stranger', 'twilio_auth_token', 'three') \g /dev/null
 SELECT is(va_gateway_config(), jsonb_build_object('accounts', jsonb_build_array(jsonb_build_object('account_sid', :'acme', 'tokens', '["one", "two"]'::jsonb), jsonb_build_object('account_sid', :'other', 'tokens', '["three"]'::jsonb))), 'each account with its tokens, the current first');
 UPDATE tenants SET status = 'inactive' WHERE id = :'stranger';
-SELECT is(jsonb_array_length(va_gateway_config() -> 'accounts'), 1, 'an inactive tenant''s account is not there');
+SELECT is(jsonb_array_length(va_gateway_config() -> 'accounts'), 2, 'an inactive tenant''s account stays: callers are told so, and its calls end');
 UPDATE tenants SET settings = settings - 'twilio_account_sid' WHERE id = :'twin';
 INSERT INTO settings VALUES ('twilio_account_sid', to_jsonb('AC00000000000000000000000000000009'::text));
 SELECT va_secret_set(NULL, 'twilio_auth_token', 'common') \g /dev/null

@@ -13,6 +13,9 @@
 #
 # Everything a call leaves is in $LAB_DIR: call.json (the caller's ledger), engine.json (the
 # engine's), WAV files.
+#
+# Set before lab_start to change: LAB_SCENARIOS and LAB_SPEECH, the folders of scenarios and of their
+# speech; LAB_SANDBOX, the program that plays caller and engine (default: the one installed).
 
 # shellcheck source=test/tools/cluster.sh
 . "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
@@ -20,6 +23,7 @@
 LAB_ACCOUNT=AC00000000000000000000000000000001
 LAB_TOKEN=0123456789abcdef0123456789abcdef
 LAB_CALLER=  # empty: the scenario says
+: "${LAB_SCENARIOS:=$VA_ROOT/src/sandbox/scenarios}" "${LAB_SPEECH:=$VA_ROOT/build/speech}"
 lab_engine_pid=
 lab_call_pid=
 
@@ -30,8 +34,8 @@ lab_engine_answers()
 
 lab_engine_start()
 {
-  "${VA_PROGRAM:-$VA_BIN/voiceagent}" sandbox engine --port "$LAB_ENGINE_PORT" \
-    --scenarios "$VA_ROOT/src/sandbox/scenarios" --speech "$VA_ROOT/build/speech" \
+  "${LAB_SANDBOX:-${VA_PROGRAM:-$VA_BIN/voiceagent}}" sandbox engine --port "$LAB_ENGINE_PORT" \
+    --scenarios "$LAB_SCENARIOS" --speech "$LAB_SPEECH" \
     --ledger "$LAB_DIR/engine.json" "$@" >>"$LAB_DIR/engine.log" 2>&1 &
   lab_engine_pid=$!
   va_wait_until 10 lab_engine_answers || { va_fail "the engine did not start"; return 1; }
@@ -66,8 +70,8 @@ lab_gateway_healthy()
 # Speech of the scenarios that ship is made once a checkout.
 lab_speech()
 {
-  "${VA_PROGRAM:-$VA_ROOT/build/voiceagent}" sandbox speech \
-    --scenarios "$VA_ROOT/src/sandbox/scenarios" --out "$VA_ROOT/build/speech" >/dev/null
+  "${LAB_SANDBOX:-${VA_PROGRAM:-$VA_ROOT/build/voiceagent}}" sandbox speech \
+    --scenarios "$LAB_SCENARIOS" --out "$LAB_SPEECH" >/dev/null
 }
 
 lab_start()
@@ -113,9 +117,9 @@ lab_call()
 {
   local number=$1 scenario=$2
   shift 2
-  "${VA_PROGRAM:-$VA_BIN/voiceagent}" sandbox call --to "$number" ${LAB_CALLER:+--from "$LAB_CALLER"} \
-    --scenario "$scenario" --scenarios "$VA_ROOT/src/sandbox/scenarios" \
-    --speech "$VA_ROOT/build/speech" --url "http://127.0.0.1:$VA_HTTP_PORT" \
+  "${LAB_SANDBOX:-${VA_PROGRAM:-$VA_BIN/voiceagent}}" sandbox call --to "$number" ${LAB_CALLER:+--from "$LAB_CALLER"} \
+    --scenario "$scenario" --scenarios "$LAB_SCENARIOS" \
+    --speech "$LAB_SPEECH" --url "http://127.0.0.1:$VA_HTTP_PORT" \
     --account-sid "$LAB_ACCOUNT" --auth-token "$LAB_TOKEN" --status-callbacks \
     --ledger "$LAB_DIR/call.json" "$@"
 }

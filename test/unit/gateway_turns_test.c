@@ -128,6 +128,21 @@ ends(void)
 	turns_free(&t);
 }
 
+/* One second of "a b c d e f g h" was heard of two that were sent; then the final text comes. */
+static void
+final_after_interruption(const char *final, const char *name)
+{
+	struct turns t = {0};
+
+	turns_init(&t, false);
+	hear(&t, said(ENGINE_ROLE_AGENT, "a b c d e f g h", false, false, -1), 0, 0);
+	turns_audio(&t, 10, 0, 2000);
+	turns_interrupt(&t, 1010, 1000);
+	hear(&t, said(ENGINE_ROLE_AGENT, final, false, true, -1), 1020, 1000);
+	expect(&t, 2000, 1000, "a b c d", true, name);
+	turns_free(&t);
+}
+
 static void
 bounds(void)
 {
@@ -165,6 +180,10 @@ main(void)
 	order();
 	cuts();
 	ends();
+	final_after_interruption("a b c d e", "a final text that is cut already is not cut twice");
+	final_after_interruption("a b c d e f g h i j k l m n",
+							 "a longer final text is cut where the audio was");
+	final_after_interruption("a b c d e f g h", "a final text that was known is cut in proportion");
 	bounds();
 	return done();
 }

@@ -126,11 +126,19 @@ BEGIN
 END
 $$;
 
+-- "http" or "ws", or with an "s" where the gateway has a certificate of its own.
+CREATE FUNCTION @extschema@.va_local_scheme(p_plain text) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN p_plain || CASE WHEN coalesce(current_setting('voiceagent.ssl_cert_file', true), '') <> '' THEN 's' ELSE '' END || '://';
+END
+$$;
+
 CREATE FUNCTION @extschema@.va_public_url() RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	RETURN (SELECT coalesce(nullif(rtrim(current_setting('voiceagent.public_url', true), '/'), ''),
-					'http://' || @extschema@.va_local_address() || ':' ||
+					@extschema@.va_local_scheme('http') || @extschema@.va_local_address() || ':' ||
 					coalesce(nullif(current_setting('voiceagent.http_port', true), ''), '8000')));
 END
 $$;
@@ -142,7 +150,7 @@ CREATE FUNCTION @extschema@.va_media_url() RETURNS text
 BEGIN
 	RETURN (SELECT CASE WHEN coalesce(current_setting('voiceagent.public_url', true), '') <> ''
 				THEN regexp_replace(@extschema@.va_public_url(), '^http', 'ws')
-				ELSE 'ws://' || @extschema@.va_local_address() || ':' ||
+				ELSE @extschema@.va_local_scheme('ws') || @extschema@.va_local_address() || ':' ||
 					 coalesce(nullif(current_setting('voiceagent.media_port', true), ''), '8080')
 		   END || '/media-stream');
 END

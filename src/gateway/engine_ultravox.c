@@ -83,9 +83,17 @@ on_open(void *arg, struct ws *ws)
 	ws_keepalive(ws, KEEPALIVE_S);
 	free(e->body);
 	e->body = NULL;
+}
+
+/* An open socket is no conversation yet: the call has started with the first thing it says, be it
+ * call_started or, since their order is not promised, audio. */
+static void
+be_ready(struct engine *e)
+{
+	if (e->ready || e->host == NULL)
+		return;
 	e->ready = true;
-	if (e->host != NULL)
-		e->host->ready(e->arg);
+	e->host->ready(e->arg);
 }
 
 static void
@@ -138,13 +146,16 @@ on_message(void *arg, struct ws *ws, const char *data, size_t len, bool binary)
 		return;
 	if (binary)
 	{
+		be_ready(e);
 		on_audio(e, data, len);
 		return;
 	}
 	ultravox_parse(data, len, &event, &err);
+	if (event.type != ENGINE_MALFORMED && event.type != ENGINE_IGNORED)
+		be_ready(e);
 	if (event.type == ENGINE_MALFORMED)
 		event.text = err.text;
-	if (event.type != ENGINE_IGNORED && event.type != ENGINE_READY)
+	if (event.type != ENGINE_IGNORED && event.type != ENGINE_READY && e->host != NULL)
 		e->host->event(e->arg, &event);
 	engine_event_release(&event);
 }

@@ -233,8 +233,9 @@ apply_change(struct program *p, const struct settings *fresh)
 	applied.media_port = s->media_port;
 	applied.gateway_connections = s->gateway_connections;
 	*s = applied;
-	if (p->gateway.server != NULL && s->ssl_cert_file[0] != '\0' && s->ssl_key_file[0] != '\0')
-		http_server_reload_tls(p->gateway.server, s->ssl_cert_file, s->ssl_key_file);
+	if (p->gateway.server != NULL && s->ssl_cert_file[0] != '\0')
+		http_server_reload_tls(p->gateway.server, s->ssl_cert_file,
+							   s->ssl_key_file[0] != '\0' ? s->ssl_key_file : NULL);
 }
 
 static void

@@ -458,6 +458,9 @@ set_options(struct http_call *call, const struct http_options *options)
 	CURL *easy = call->easy;
 	bool good = true;
 
+	/* libcurl does not look at what OpenSSL itself, and so our WebSockets, go by. */
+	if (getenv("SSL_CERT_FILE") != NULL)
+		good &= curl_easy_setopt(easy, CURLOPT_CAINFO, getenv("SSL_CERT_FILE")) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_URL, options->url) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers) == CURLE_OK;

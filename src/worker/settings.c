@@ -351,7 +351,7 @@ static const struct setting settings[] = {
 	 .check = check_readable_file, .description = "File with the gateway's TLS certificate chain.",
 	 .detail = "Empty: plain HTTP, for a proxy in front that ends TLS."},
 	{"voiceagent.ssl_key_file", SETTING_TEXT, RELOAD, &ssl_key_file, .text = "",
-	 .check = check_readable_file, .flags = GUC_SUPERUSER_ONLY,
+	 .check = check_readable_file,
 	 .description = "File with the private key of the gateway's TLS certificate."},
 	{"voiceagent.tenant_id", SETTING_TEXT, PGC_USERSET, &tenant_id, .text = "",
 	 .check = check_tenant_id,

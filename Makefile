@@ -144,7 +144,8 @@ build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
--include $(PROGRAM_OBJECTS:.o=.d) $(call objects,build/fuzz/obj,$(CORE_SOURCES:.c=.d))
+-include $(PROGRAM_OBJECTS:.o=.d) $(patsubst $(BUILD)/unit/%,$(BUILD)/obj/test/unit/%.d,$(UNIT_TESTS)) \
+	$(call objects,build/fuzz/obj,$(CORE_SOURCES:.c=.d))
 
 # ---- goals for developers -----------------------------------------------------------------------
 

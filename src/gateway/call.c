@@ -704,7 +704,10 @@ limits_tick(struct call *call, uint64_t now_us)
 		call_end_with(call, CALL_EVENT_LIMIT, CALL_TIME_LIMIT);
 	else if ((call->state == CALL_CONNECTED && now_us - call->started_us > prepare_us) ||
 			 (call->state == CALL_RECOVERING && now_us - call->engine_us > prepare_us))
+	{
+		call->gateway->counters.engine_failures++;
 		call_end_with(call, CALL_EVENT_LIMIT, CALL_ENGINE_FAILED);
+	}
 	else if (call->state == CALL_FINISHING && spoken_out(call, now_us))
 		call_end_with(call, CALL_EVENT_PLAYED_OUT, CALL_AGENT_HANGUP);
 	else

@@ -106,7 +106,8 @@ caller_did()
 
 call_over_in_database()
 {
-  va_wait_for "SELECT status = 'completed' AND (SELECT bool_and(m.ended_at IS NOT NULL) FROM call_metrics m WHERE m.call_id = c.id)
+  va_wait_for "SELECT status = 'completed' AND NOT EXISTS (SELECT FROM call_metrics m WHERE m.call_id = c.id
+      AND m.ended_at IS NULL AND m.stream_started_at = (SELECT max(stream_started_at) FROM call_metrics l WHERE l.call_id = c.id))
     FROM calls c WHERE twilio_call_sid = '$(call_sid "$1")'" "${2:-10}"
 }
 

@@ -55,7 +55,7 @@ heading "Where to look next"
 cat <<END
   the audio, both directions    ls build/demo/*.wav
   this database                 psql -h $VA_SOCKET -p $VA_PORT -U $VA_USER postgres
-  everything that happened      SELECT at, kind, data FROM call_events ORDER BY id;
+  everything that happened      SELECT at, kind, data FROM call_events ORDER BY at, seq;
   the gateway's counters        SELECT * FROM va_stats();
   another call                  ${VA_BIN#"$PWD"/}/voiceagent sandbox call --to $number \\
                                   --scenario $scenario --url http://127.0.0.1:$VA_HTTP_PORT \\

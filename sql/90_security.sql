@@ -36,6 +36,8 @@ GRANT EXECUTE ON FUNCTION @extschema@.va_secret_set(uuid, text, text), @extschem
 	@extschema@.va_tool_function(text), @extschema@.va_tool_qualify(text), @extschema@.va_tenant_tools(uuid),
 	@extschema@.va_setting(jsonb, text), @extschema@.va_setting_text(jsonb, text, text),
 	@extschema@.va_setting_integer(jsonb, text, integer), @extschema@.va_tenant_account(uuid),
+	@extschema@.va_settings(jsonb), @extschema@.va_known_text(jsonb, text, text),
+	@extschema@.va_known_integer(jsonb, text, integer), @extschema@.va_url_host(text),
 	@extschema@.va_local_address(), @extschema@.va_local_scheme(text), @extschema@.va_public_url(), @extschema@.va_media_url(),
 	@extschema@.va_health(), @extschema@.va_stats()
 	TO voiceagent_admin;

@@ -38,6 +38,8 @@ PROGRAM_OBJECTS = $(call objects,$(BUILD)/obj,$(PROGRAM_SOURCES))
 UNIT_ARCHIVE = $(BUILD)/parts.a
 UNIT_TESTS = $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard test/unit/*_test.c)))
 FUZZERS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/*_fuzz.c)))
+# The parsers: core, and the one of net that is pure.
+FUZZ_SOURCES = $(CORE_SOURCES) src/net/http_parse.c
 FUZZ_CFLAGS = $(PROGRAM_CFLAGS) -O1 $(SANITIZERS)
 
 # (PGXS has a meaning of its own for PROGRAM.) A checkout without main.c (one part of the source alone) still builds its library.
@@ -137,14 +139,15 @@ $(BUILD)/unit/%: $(BUILD)/obj/test/unit/%.o $(UNIT_ARCHIVE)
 
 fuzz: $(FUZZERS)
 
-build/fuzz/%: build/fuzz/obj/test/fuzz/%.o $(call objects,build/fuzz/obj,$(CORE_SOURCES))
+build/fuzz/%: build/fuzz/obj/test/fuzz/%.o $(call objects,build/fuzz/obj,$(FUZZ_SOURCES))
 	clang $(SANITIZERS) -fsanitize=fuzzer -o $@ $^ $(LIBRARY_LIBS) -lm
 
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
--include $(PROGRAM_OBJECTS:.o=.d) $(call objects,build/fuzz/obj,$(CORE_SOURCES:.c=.d))
+-include $(PROGRAM_OBJECTS:.o=.d) $(patsubst $(BUILD)/unit/%,$(BUILD)/obj/test/unit/%.d,$(UNIT_TESTS)) \
+	$(call objects,build/fuzz/obj,$(FUZZ_SOURCES:.c=.d))
 
 # ---- goals for developers -----------------------------------------------------------------------
 

@@ -31,6 +31,11 @@ BEGIN
 END
 $$;
 
+-- A text with something in it, or NULL.
+CREATE FUNCTION @extschema@.va_filled(text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN nullif(btrim($1), '');
+
 -- A setting: the tenant's own, else the platform's, else NULL.
 CREATE FUNCTION @extschema@.va_setting(p_settings jsonb, p_name text) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -60,6 +65,40 @@ BEGIN
 END
 $$;
 
+-- All settings that hold for a tenant: its own over the platform's, those of the voice engine one by one.
+-- What asks for several of them reads them once with this, and takes single ones with va_known_text and
+-- va_known_integer, which cost next to nothing. (Both may be given to the functions above as well.)
+CREATE FUNCTION @extschema@.va_settings(p_settings jsonb) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_platform jsonb;
+	v_own jsonb;
+	v_engine jsonb;
+BEGIN
+	SELECT p.settings, o.settings INTO v_platform, v_own
+	FROM (SELECT coalesce(jsonb_object_agg(s.name, s.value), '{}') AS settings
+		  FROM @extschema@.settings s WHERE s.value <> 'null') p,
+		 (SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') AS settings
+		  FROM jsonb_each(p_settings) e WHERE e.value <> 'null') o;
+	v_engine := coalesce(v_own -> 'engine', '{}');
+	IF @extschema@.va_filled(v_engine ->> 'base_url') IS NULL THEN
+		v_engine := v_engine - 'base_url';
+	END IF;
+	RETURN v_platform || v_own || jsonb_build_object('engine', coalesce(v_platform -> 'engine', '{}') || v_engine);
+END
+$$;
+
+CREATE FUNCTION @extschema@.va_known_text(p_known jsonb, p_name text, p_default text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN coalesce(CASE WHEN jsonb_typeof(p_known -> p_name) IN ('string', 'number', 'boolean')
+						 THEN p_known ->> p_name END, p_default);
+
+CREATE FUNCTION @extschema@.va_known_integer(p_known jsonb, p_name text, p_default integer) RETURNS integer
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN coalesce(CASE WHEN jsonb_typeof(p_known -> p_name) = 'number'
+						 THEN greatest(least((p_known ->> p_name)::numeric, 2147483647), 0)::integer END,
+					p_default);
+
 -- The Twilio account that speaks for a tenant.
 CREATE FUNCTION @extschema@.va_tenant_account(p_tenant uuid) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -88,18 +127,17 @@ CREATE FUNCTION @extschema@.va_emit(p_tenant uuid, p_type text, p_call uuid, p_l
 									p_data jsonb DEFAULT '{}') RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_id uuid;
-	v_event jsonb;
+	v_id uuid := gen_random_uuid();
+	v_event jsonb := jsonb_build_object('event', p_type, 'id', v_id, 'tenant_id', p_tenant,
+		'call_id', p_call, 'lead_id', p_lead, 'data', coalesce(p_data, '{}'));
+	v_text text := v_event::text;
 BEGIN
-	INSERT INTO @extschema@.analytics_events (tenant_id, lead_id, call_id, event_type, event_data)
-	VALUES (p_tenant, p_lead, p_call, left(p_type, 50), coalesce(p_data, '{}'))
-	RETURNING id INTO v_id;
-	v_event := jsonb_build_object('event', p_type, 'id', v_id, 'tenant_id', p_tenant,
-								  'call_id', p_call, 'lead_id', p_lead);
-	IF octet_length((v_event || jsonb_build_object('data', p_data))::text) < 7900 THEN
-		v_event := v_event || jsonb_build_object('data', coalesce(p_data, '{}'));
+	INSERT INTO @extschema@.analytics_events (id, tenant_id, lead_id, call_id, event_type, event_data)
+	VALUES (v_id, p_tenant, p_lead, p_call, left(p_type, 50), coalesce(p_data, '{}'));
+	IF octet_length(v_text) >= 7900 THEN
+		v_text := (v_event - 'data')::text;
 	END IF;
-	PERFORM pg_notify('voiceagent_events', v_event::text);
+	PERFORM pg_notify('voiceagent_events', v_text);
 END
 $$;
 
@@ -113,45 +151,37 @@ BEGIN
 END
 $$;
 
+-- The host in a URL for an entry of listen_addresses.
+CREATE FUNCTION @extschema@.va_url_host(p_address text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN p_address IN ('', '*', '0.0.0.0', '::') THEN 'localhost'
+				WHEN p_address LIKE '%:%' THEN '[' || p_address || ']'
+				ELSE p_address END;
+
 -- Where the outside world reaches us, without a slash at the end. voiceagent.public_url, else the
 -- gateway's own address, which serves a machine that tries things out.
 CREATE FUNCTION @extschema@.va_local_address() RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	RETURN (SELECT CASE WHEN a IN ('', '*', '0.0.0.0', '::') THEN 'localhost'
-				WHEN a LIKE '%:%' THEN '[' || a || ']'
-				ELSE a END
-	FROM (SELECT btrim(split_part(coalesce(current_setting('voiceagent.listen_addresses', true), ''),
-								  ',', 1)) AS a) AS first_address);
-END
-$$;
+	LANGUAGE sql STABLE
+	RETURN @extschema@.va_url_host(btrim(split_part(
+		coalesce(current_setting('voiceagent.listen_addresses', true), ''), ',', 1)));
 
 -- "http" or "ws", or with an "s" where the gateway has a certificate of its own.
 CREATE FUNCTION @extschema@.va_local_scheme(p_plain text) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
+	LANGUAGE sql STABLE
 	RETURN p_plain || CASE WHEN coalesce(current_setting('voiceagent.ssl_cert_file', true), '') <> '' THEN 's' ELSE '' END || '://';
-END
-$$;
 
 CREATE FUNCTION @extschema@.va_public_url() RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	RETURN (SELECT coalesce(nullif(rtrim(current_setting('voiceagent.public_url', true), '/'), ''),
+	LANGUAGE sql STABLE
+	RETURN coalesce(nullif(rtrim(current_setting('voiceagent.public_url', true), '/'), ''),
 					@extschema@.va_local_scheme('http') || @extschema@.va_local_address() || ':' ||
-					coalesce(nullif(current_setting('voiceagent.http_port', true), ''), '8000')));
-END
-$$;
+					coalesce(nullif(current_setting('voiceagent.http_port', true), ''), '8000'));
 
 -- The WebSocket of the media streams: beside the webhooks when there is a public URL, else on the
 -- port of its own.
 CREATE FUNCTION @extschema@.va_media_url() RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	RETURN (SELECT CASE WHEN coalesce(current_setting('voiceagent.public_url', true), '') <> ''
+	LANGUAGE sql STABLE
+	RETURN CASE WHEN coalesce(current_setting('voiceagent.public_url', true), '') <> ''
 				THEN regexp_replace(@extschema@.va_public_url(), '^http', 'ws')
 				ELSE @extschema@.va_local_scheme('ws') || @extschema@.va_local_address() || ':' ||
 					 coalesce(nullif(current_setting('voiceagent.media_port', true), ''), '8080')
-		   END || '/media-stream');
-END
-$$;
+		   END || '/media-stream';

@@ -1,9 +1,5 @@
 -- Leads: one person, one row a tenant, whichever channel they come by.
 
-CREATE FUNCTION @extschema@.va_filled(text) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN nullif(btrim($1), '');
-
 -- Finds the lead by its row, its phone or its e-mail address, and merges what is known now: a name or
 -- company that is given replaces the older one, phone and e-mail fill what is empty, JSON objects are
 -- merged key by key, tags are united. Unknown keys go into custom_fields. The advisory locks keep

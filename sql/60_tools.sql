@@ -80,16 +80,14 @@ CREATE TRIGGER tools_check BEFORE INSERT OR UPDATE OF function, parameters ON @e
 
 -- The tools of a tenant: the common ones and its own, which win where the names are the same.
 CREATE FUNCTION @extschema@.va_tenant_tools(p_tenant uuid) RETURNS SETOF @extschema@.tools
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	RETURN QUERY
-	SELECT t.* FROM @extschema@.tools t
-	WHERE t.enabled AND (t.tenant_id = p_tenant
-		OR t.tenant_id IS NULL AND NOT EXISTS (SELECT FROM @extschema@.tools own
-			WHERE own.tenant_id = p_tenant AND own.name = t.name))
-	ORDER BY t.name;
-END
-$$;
+	LANGUAGE sql STABLE
+	BEGIN ATOMIC
+		SELECT t.* FROM @extschema@.tools t
+		WHERE t.enabled AND (t.tenant_id = p_tenant
+			OR t.tenant_id IS NULL AND NOT EXISTS (SELECT FROM @extschema@.tools own
+				WHERE own.tenant_id = p_tenant AND own.name = t.name))
+		ORDER BY t.name;
+	END;
 
 -- end_call: the agent says good-bye. The gateway hangs up once what is said has been heard.
 CREATE FUNCTION @extschema@.va_tool_end_call(call_id uuid, arguments jsonb) RETURNS jsonb

@@ -13,56 +13,37 @@ BEGIN
 END
 $$;
 
--- What the model should know beyond the tenant's prompt: who, when, and with whom it talks.
-CREATE FUNCTION @extschema@.va_session_prompt(p_call @extschema@.calls, p_tenant @extschema@.tenants,
-											  p_config @extschema@.tenant_voice_configs) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_lead @extschema@.leads;
-	v_prompt text := coalesce(p_config.system_prompt,
-		@extschema@.va_default_prompt(p_tenant.name, p_tenant.industry, 'the assistant'));
-BEGIN
-	IF @extschema@.va_filled(p_config.industry_knowledge_base) IS NOT NULL THEN
-		v_prompt := v_prompt || E'\n\nWhat you know:\n' || p_config.industry_knowledge_base;
-	END IF;
-	v_prompt := v_prompt || format(E'\n\nIt is %s (%s). The other side''s number is %s.',
-		to_char(now() AT TIME ZONE coalesce(p_tenant.timezone, 'UTC'), 'FMDay, DD FMMonth YYYY, HH24:MI'),
-		coalesce(p_tenant.timezone, 'UTC'),
-		coalesce(CASE p_call.direction WHEN 'outbound' THEN p_call.to_number ELSE p_call.from_number END, 'not known'));
-	SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = p_call.lead_id;
-	IF FOUND AND concat(v_lead.first_name, v_lead.last_name) <> '' THEN
-		v_prompt := v_prompt || format(' You have talked before: the name is %s.',
-									   btrim(concat_ws(' ', v_lead.first_name, v_lead.last_name)));
-	END IF;
-	RETURN v_prompt;
-END
-$$;
+-- What the model should know beyond the tenant's prompt: what there is to know, when it is, and with whom it talks.
+CREATE FUNCTION @extschema@.va_session_prompt(p_prompt text, p_knowledge text, p_timezone text,
+											  p_number text, p_name text) RETURNS text
+	LANGUAGE sql STABLE
+	RETURN p_prompt
+		|| CASE WHEN @extschema@.va_filled(p_knowledge) IS NULL THEN '' ELSE E'\n\nWhat you know:\n' || p_knowledge END
+		|| format(E'\n\nIt is %s (%s). The other side''s number is %s.',
+				  to_char(now() AT TIME ZONE p_timezone, 'FMDay, DD FMMonth YYYY, HH24:MI'), p_timezone,
+				  coalesce(p_number, 'not known'))
+		|| CASE WHEN p_name = '' THEN '' ELSE format(' You have talked before: the name is %s.', p_name) END;
 
 -- Where the tenant's voice engine is: its own setting, the platform's, the server's, the engine's public one.
-CREATE FUNCTION @extschema@.va_session_engine_url(p_tenant @extschema@.tenants) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_name text := @extschema@.va_setting_text(p_tenant.settings, 'voice_engine', 'ultravox');
-BEGIN
-	RETURN coalesce(@extschema@.va_filled(p_tenant.settings #>> '{engine,base_url}'),
-		@extschema@.va_filled(@extschema@.va_setting('{}', 'engine') ->> 'base_url'),
-		@extschema@.va_filled(current_setting('voiceagent.' || v_name || '_base_url', true)),
-		CASE v_name WHEN 'ultravox' THEN 'https://api.ultravox.ai' END);
-END
-$$;
+-- Here and below p_known is what va_settings returned.
+CREATE FUNCTION @extschema@.va_session_engine_url(p_known jsonb) RETURNS text
+	LANGUAGE sql STABLE
+	RETURN coalesce(@extschema@.va_filled(p_known #>> '{engine,base_url}'),
+		@extschema@.va_filled(current_setting('voiceagent.' ||
+			@extschema@.va_known_text(p_known, 'voice_engine', 'ultravox') || '_base_url', true)),
+		CASE @extschema@.va_known_text(p_known, 'voice_engine', 'ultravox') WHEN 'ultravox' THEN 'https://api.ultravox.ai' END);
 
 -- The engine's part of a session: where, with which key, which model and voice.
-CREATE FUNCTION @extschema@.va_session_engine(p_tenant @extschema@.tenants) RETURNS jsonb
+CREATE FUNCTION @extschema@.va_session_engine(p_tenant uuid, p_known jsonb) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_name text := @extschema@.va_setting_text(p_tenant.settings, 'voice_engine', 'ultravox');
-	v_engine jsonb := coalesce(@extschema@.va_setting('{}', 'engine'), '{}')
-					  || coalesce(nullif(p_tenant.settings -> 'engine', 'null'), '{}');
+	v_name text := @extschema@.va_known_text(p_known, 'voice_engine', 'ultravox');
+	v_engine jsonb := p_known -> 'engine';
 BEGIN
 	RETURN jsonb_build_object(
 		'engine', v_name,
-		'base_url', coalesce(@extschema@.va_session_engine_url(p_tenant), ''),
-		'api_key', coalesce(@extschema@.va_secret_read(p_tenant.id, v_name || '_api_key'), ''),
+		'base_url', coalesce(@extschema@.va_session_engine_url(p_known), ''),
+		'api_key', coalesce(@extschema@.va_secret_read(p_tenant, v_name || '_api_key'), ''),
 		'model', coalesce(v_engine ->> 'model', ''),
 		'temperature', least(greatest(coalesce(@extschema@.va_number(v_engine, 'temperature'), 0.3), 0), 2),
 		'engine_settings', CASE WHEN jsonb_typeof(v_engine -> 'settings') = 'object'
@@ -71,62 +52,68 @@ END
 $$;
 
 -- How long the call may still last, in seconds.
-CREATE FUNCTION @extschema@.va_call_remaining(p_call @extschema@.calls, p_settings jsonb) RETURNS integer
+CREATE FUNCTION @extschema@.va_call_remaining(p_started timestamptz, p_known jsonb) RETURNS integer
+	LANGUAGE sql STABLE
+	RETURN @extschema@.va_known_integer(p_known, 'max_call_seconds', 1800)
+		   - extract(epoch FROM now() - coalesce(p_started, now()))::integer;
+
+CREATE FUNCTION @extschema@.va_apology(p_known jsonb) RETURNS text
+	LANGUAGE sql IMMUTABLE
+	RETURN @extschema@.va_known_text(p_known, 'apology', 'I''m sorry, our assistant cannot talk right now.');
+
+-- What was said so far, the last 200 turns of it.
+CREATE FUNCTION @extschema@.va_session_history(p_transcript jsonb) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	RETURN (SELECT @extschema@.va_setting_integer(p_settings, 'max_call_seconds', 1800)
-		   - extract(epoch FROM now() - coalesce(p_call.started_at, now()))::integer);
+	IF p_transcript IS NULL OR p_transcript = '[]' THEN
+		RETURN '[]';
+	END IF;
+	RETURN (SELECT jsonb_agg(jsonb_build_object('role', e ->> 'role', 'text', e ->> 'text') ORDER BY n)
+			FROM jsonb_array_elements(p_transcript) WITH ORDINALITY AS x (e, n)
+			WHERE n > jsonb_array_length(p_transcript) - 200);
 END
 $$;
 
--- The whole session, as the gateway takes it. A resumed one carries what was said so far (the last 200
--- turns) and greets with the tenant's resume_message. The number's own language and voice win over the
--- configuration's; 'en-US' on the number is the column's default and wins over nothing.
+-- The whole session, as the gateway takes it. A resumed one carries the history and greets with the tenant's
+-- resume_message. The number's own language and voice win over the configuration's; 'en-US' on the
+-- number is the column's default and wins over nothing.
 CREATE FUNCTION @extschema@.va_session(p_call @extschema@.calls, p_token text) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_tenant @extschema@.tenants;
-	v_config @extschema@.tenant_voice_configs;
-	v_number @extschema@.phone_numbers;
-	v_history jsonb;
-	v_resumed boolean;
+	v record;
+	v_history jsonb := @extschema@.va_session_history(p_call.transcript);
+	v_resumed boolean := v_history <> '[]' OR p_call.resume_count > 0;
 BEGIN
-	SELECT * INTO v_tenant FROM @extschema@.tenants t WHERE t.id = p_call.tenant_id;
-	SELECT * INTO v_number FROM @extschema@.phone_numbers n WHERE n.id = p_call.phone_number_id;
-	SELECT * INTO v_config FROM @extschema@.tenant_voice_configs v WHERE v.tenant_id = v_tenant.id
-	ORDER BY (v.id::text = v_number.voice_config ->> 'voice_config_id') IS TRUE DESC, v.created_at DESC, v.id LIMIT 1;
-	SELECT coalesce(jsonb_agg(jsonb_build_object('role', e ->> 'role', 'text', e ->> 'text') ORDER BY n), '[]')
-	INTO v_history
-	FROM jsonb_array_elements(p_call.transcript) WITH ORDINALITY AS x (e, n)
-	WHERE n > jsonb_array_length(p_call.transcript) - 200;
-	v_resumed := v_history <> '[]' OR p_call.resume_count > 0;
+	SELECT t.id, coalesce(t.timezone, 'UTC') AS timezone, @extschema@.va_settings(t.settings) AS known,
+		coalesce(c.system_prompt, @extschema@.va_default_prompt(t.name, t.industry, 'the assistant')) AS prompt,
+		c.industry_knowledge_base AS knowledge, btrim(concat_ws(' ', l.first_name, l.last_name)) AS lead,
+		coalesce(n.voice_config ->> 'voice_id', c.voice_id, '') AS voice,
+		coalesce(n.voice_config ->> 'language', nullif(n.language, 'en-US'), c.language, 'en-US') AS language,
+		coalesce(n.voice_config ->> 'greeting', c.greeting_script, '') AS greeting,
+		(SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'description', x.description,
+			'parameters', x.parameters, 'timeout_ms', x.timeout_ms)), '[]') FROM @extschema@.va_tenant_tools(t.id) x) AS tools
+	INTO v
+	FROM @extschema@.tenants t
+	LEFT JOIN @extschema@.phone_numbers n ON n.id = p_call.phone_number_id
+	LEFT JOIN @extschema@.leads l ON l.id = p_call.lead_id
+	LEFT JOIN LATERAL (SELECT * FROM @extschema@.tenant_voice_configs o WHERE o.tenant_id = t.id
+		ORDER BY (o.id::text = n.voice_config ->> 'voice_config_id') IS TRUE DESC, o.created_at DESC, o.id LIMIT 1) c ON true
+	WHERE t.id = p_call.tenant_id;
 
-	RETURN @extschema@.va_session_engine(v_tenant) || jsonb_build_object(
-		'call_id', p_call.id, 'tenant_id', v_tenant.id, 'token', coalesce(p_token, ''),
-		'voice', coalesce(v_number.voice_config ->> 'voice_id', v_config.voice_id, ''),
-		'language', coalesce(v_number.voice_config ->> 'language', nullif(v_number.language, 'en-US'),
-							 v_config.language, 'en-US'),
-		'system_prompt', @extschema@.va_session_prompt(p_call, v_tenant, v_config),
-		'greeting', CASE WHEN v_resumed THEN @extschema@.va_setting_text(v_tenant.settings, 'resume_message',
+	RETURN @extschema@.va_session_engine(v.id, v.known) || jsonb_build_object(
+		'call_id', p_call.id, 'tenant_id', v.id, 'token', coalesce(p_token, ''),
+		'voice', v.voice, 'language', v.language, 'tools', v.tools,
+		'system_prompt', @extschema@.va_session_prompt(v.prompt, v.knowledge, v.timezone,
+			CASE p_call.direction WHEN 'outbound' THEN p_call.to_number ELSE p_call.from_number END, v.lead),
+		'greeting', CASE WHEN v_resumed THEN @extschema@.va_known_text(v.known, 'resume_message',
 							'I''m sorry, we were cut off for a moment. Please go on.')
-						 ELSE coalesce(v_number.voice_config ->> 'greeting', v_config.greeting_script, '') END,
-		'tools', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', t.name, 'description', t.description,
-					'parameters', t.parameters, 'timeout_ms', t.timeout_ms)), '[]')
-				  FROM @extschema@.va_tenant_tools(v_tenant.id) t),
+						 ELSE v.greeting END,
 		'history', v_history, 'resumed', v_resumed,
-		'max_duration_s', greatest(@extschema@.va_call_remaining(p_call, v_tenant.settings), 10),
-		'inactivity_s', @extschema@.va_setting_integer(v_tenant.settings, 'inactivity_seconds', 30),
-		'inactivity_message', @extschema@.va_setting_text(v_tenant.settings, 'inactivity_message', 'Are you still there?'),
-		'apology', @extschema@.va_apology(v_tenant.settings),
-		'prepare_timeout_ms', greatest(@extschema@.va_setting_integer(v_tenant.settings, 'prepare_timeout_ms', 5000), 100));
-END
-$$;
-
-CREATE FUNCTION @extschema@.va_apology(p_settings jsonb) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	RETURN (SELECT @extschema@.va_setting_text(p_settings, 'apology',
-		'I''m sorry, our assistant cannot talk right now.'));
+		'max_duration_s', greatest(@extschema@.va_call_remaining(p_call.started_at, v.known), 10),
+		'inactivity_s', @extschema@.va_known_integer(v.known, 'inactivity_seconds', 30),
+		'inactivity_message', @extschema@.va_known_text(v.known, 'inactivity_message', 'Are you still there?'),
+		'apology', @extschema@.va_apology(v.known),
+		'prepare_timeout_ms', greatest(@extschema@.va_known_integer(v.known, 'prepare_timeout_ms', 5000), 100));
 END
 $$;
 
@@ -252,12 +239,12 @@ CREATE FUNCTION @extschema@.va_call_resume(p_call_id uuid, p_why text) RETURNS b
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_call @extschema@.calls;
-	v_settings jsonb;
+	v_known jsonb;
 BEGIN
 	SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = p_call_id;
-	SELECT t.settings INTO v_settings FROM @extschema@.tenants t WHERE t.id = v_call.tenant_id AND t.status = 'active';
+	SELECT @extschema@.va_settings(t.settings) INTO v_known FROM @extschema@.tenants t WHERE t.id = v_call.tenant_id AND t.status = 'active';
 	IF NOT FOUND OR @extschema@.va_call_over(v_call) OR v_call.end_requested_at IS NOT NULL
-	   OR v_call.resume_count >= 5 OR @extschema@.va_call_remaining(v_call, v_settings) <= 0 THEN
+	   OR v_call.resume_count >= 5 OR @extschema@.va_call_remaining(v_call.started_at, v_known) <= 0 THEN
 		RETURN false;
 	END IF;
 	PERFORM @extschema@.va_call_promote(p_call_id);

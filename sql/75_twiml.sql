@@ -2,15 +2,13 @@
 -- (jsonb arrays) to be made into it.
 
 CREATE FUNCTION @extschema@.va_webhook_url(p_name text) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	RETURN (SELECT @extschema@.va_public_url() || '/webhook/voice/' || p_name);
-END
-$$;
+	LANGUAGE sql STABLE
+	RETURN @extschema@.va_public_url() || '/webhook/voice/' || p_name;
 
+-- (STABLE as jsonb_build_object is: declared IMMUTABLE it would not be inlined.)
 CREATE FUNCTION @extschema@.va_verb(p_verb text, p_text text DEFAULT NULL, p_attributes jsonb DEFAULT '{}',
 									p_children jsonb DEFAULT '[]') RETURNS jsonb
-	LANGUAGE sql IMMUTABLE
+	LANGUAGE sql STABLE
 	RETURN jsonb_build_array(jsonb_build_object('verb', p_verb, 'text', p_text, 'attributes', p_attributes,
 												'children', p_children));
 

@@ -48,93 +48,107 @@ BEGIN
 END
 $$;
 
--- Finds or creates the call that an answer (or fallback) webhook is about. `reject`: why there is none.
+-- Finds or creates the call that an answer (or fallback) webhook is about. `reject`: why there is none. A
+-- new call is inserted as it will be once answered, which is now: a second version of the row would
+-- need a second entry in each index.
 CREATE FUNCTION @extschema@.va_call_arrive(p_account_sid text, p_params jsonb, p_gateway text,
-	OUT arrived @extschema@.calls, OUT reject text) RETURNS record
+	OUT arrived @extschema@.calls, OUT created boolean, OUT reject text) RETURNS record
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_sid text := left(@extschema@.va_filled(p_params ->> 'CallSid'), 50);
 	v_outbound boolean := coalesce(p_params ->> 'Direction' LIKE 'outbound%', false);
 	v_ours text := CASE WHEN v_outbound THEN p_params ->> 'From' ELSE p_params ->> 'To' END;
 	v_theirs text := CASE WHEN v_outbound THEN p_params ->> 'To' ELSE p_params ->> 'From' END;
-	v_number @extschema@.phone_numbers;
-	v_status text;
-	v_lead uuid;
+	v_tenant record; -- and the number, for a new call
 BEGIN
+	created := false;
 	IF v_sid IS NULL THEN
 		reject := 'no_call_sid';
 		RETURN;
 	END IF;
 	arrived := @extschema@.va_call_by_sid(p_params);
-	IF arrived.id IS NULL THEN
-		SELECT n.* INTO v_number FROM @extschema@.phone_numbers n
+	IF arrived.id IS NOT NULL THEN
+		SELECT t.id, t.status, @extschema@.va_settings(t.settings) AS known, NULL::uuid AS number INTO v_tenant
+		FROM @extschema@.tenants t WHERE t.id = arrived.tenant_id;
+	ELSE
+		SELECT n.tenant_id AS id, t.status, @extschema@.va_settings(t.settings) AS known, n.id AS number INTO v_tenant
+		FROM @extschema@.phone_numbers n LEFT JOIN @extschema@.tenants t ON t.id = n.tenant_id
 		WHERE n.phone_number = @extschema@.va_phone_try(v_ours) AND n.phone_type = 'voice' AND n.is_active;
 		IF NOT FOUND THEN
 			reject := 'unknown_number';
 			RETURN;
 		END IF;
 	END IF;
-	SELECT t.status INTO v_status FROM @extschema@.tenants t
-	WHERE t.id = coalesce(arrived.tenant_id, v_number.tenant_id);
-	IF @extschema@.va_foreign_account(coalesce(arrived.tenant_id, v_number.tenant_id), p_account_sid, p_gateway) THEN
+	IF coalesce(@extschema@.va_known_text(v_tenant.known, 'twilio_account_sid', NULL) <> p_account_sid, true) THEN
+		PERFORM @extschema@.va_count(p_gateway, 'rejected.wrong_account');
 		reject := 'wrong_account';
-		RETURN;
-	ELSIF v_status IS DISTINCT FROM 'active' THEN
+	ELSIF v_tenant.status IS DISTINCT FROM 'active' THEN
 		reject := 'inactive_tenant';
-		RETURN;
-	ELSIF arrived.id IS NOT NULL THEN
-		RETURN;
-	END IF;
-	IF @extschema@.va_tenant_busy(v_number.tenant_id, v_sid) THEN
+	ELSIF arrived.id IS NULL AND @extschema@.va_tenant_busy(v_tenant.id, v_sid, v_tenant.known) THEN
 		reject := 'busy_tenant';
+	END IF;
+	IF reject IS NOT NULL OR arrived.id IS NOT NULL THEN
 		RETURN;
 	END IF;
-	SELECT l.id INTO v_lead FROM @extschema@.leads l
-	WHERE l.tenant_id = v_number.tenant_id AND l.phone = @extschema@.va_phone_try(v_theirs)
-	ORDER BY l.created_at, l.id LIMIT 1;
 	INSERT INTO @extschema@.calls (tenant_id, lead_id, twilio_call_sid, direction, from_number, to_number, status,
 								   started_at, phone_number_id)
-	VALUES (v_number.tenant_id, v_lead, v_sid, CASE WHEN v_outbound THEN 'outbound' ELSE 'inbound' END,
+	VALUES (v_tenant.id,
+			(SELECT l.id FROM @extschema@.leads l
+			 WHERE l.tenant_id = v_tenant.id AND l.phone = @extschema@.va_phone_try(v_theirs)
+			 ORDER BY l.created_at, l.id LIMIT 1),
+			v_sid, CASE WHEN v_outbound THEN 'outbound' ELSE 'inbound' END,
 			left(coalesce(@extschema@.va_phone_try(p_params ->> 'From'), p_params ->> 'From'), 20),
 			left(coalesce(@extschema@.va_phone_try(p_params ->> 'To'), p_params ->> 'To'), 20),
-			'ringing', now(), v_number.id)
-	ON CONFLICT (twilio_call_sid) DO NOTHING;
-	arrived := @extschema@.va_call_by_sid(p_params);
+			'in-progress', now(), v_tenant.number)
+	ON CONFLICT (twilio_call_sid) DO NOTHING
+	RETURNING * INTO arrived;
+	created := FOUND;
+	IF NOT created THEN -- the same delivery, on another connection, was faster
+		arrived := @extschema@.va_call_by_sid(p_params);
+	END IF;
 END
 $$;
 
--- Has the tenant as many calls as its setting max_concurrent_calls allows? The tenant's row is locked, so that
--- two calls at once count each other (and not themselves, when one is delivered twice). A call whose end Twilio never told counts no longer than it may last.
-CREATE FUNCTION @extschema@.va_tenant_busy(p_tenant uuid, p_call_sid text) RETURNS boolean
+-- How many calls the tenant has on the line. A call whose end Twilio never told counts no longer than it may
+-- last. (A bitmap scan visits each page once and not once for each call, which halves the time where there are
+-- hundreds; the planner cannot know, since the table's statistics say nothing of this moment.)
+CREATE FUNCTION @extschema@.va_tenant_calls(p_tenant uuid, p_since timestamptz) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_indexscan = off AS $$
+BEGIN
+	RETURN (SELECT count(*) FROM @extschema@.calls c WHERE c.tenant_id = p_tenant AND c.started_at > p_since
+			AND c.status IN ('queued', 'initiated', 'ringing', 'in-progress'));
+END
+$$;
+
+-- Has the tenant as many calls as its setting max_concurrent_calls allows, without this one? The tenant's row
+-- is locked, so that two calls at once count each other. (And one that was delivered twice not itself.)
+CREATE FUNCTION @extschema@.va_tenant_busy(p_tenant uuid, p_call_sid text, p_known jsonb) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_settings jsonb := (SELECT t.settings FROM @extschema@.tenants t WHERE t.id = p_tenant);
-	v_limit integer := @extschema@.va_setting_integer(v_settings, 'max_concurrent_calls', NULL);
+	v_limit integer := @extschema@.va_known_integer(p_known, 'max_concurrent_calls', NULL);
+	v_since timestamptz := now() - make_interval(secs => 60 + @extschema@.va_known_integer(p_known, 'max_call_seconds', 1800));
 BEGIN
 	IF v_limit IS NULL THEN
 		RETURN false;
 	END IF;
 	PERFORM FROM @extschema@.tenants t WHERE t.id = p_tenant FOR NO KEY UPDATE;
-	RETURN v_limit <= (SELECT count(*) FROM @extschema@.calls c
-		WHERE c.tenant_id = p_tenant AND c.twilio_call_sid IS DISTINCT FROM p_call_sid AND c.status IN ('queued', 'initiated', 'ringing', 'in-progress')
-		  AND c.started_at > now() - make_interval(secs => 60 + @extschema@.va_setting_integer(v_settings, 'max_call_seconds', 1800)));
+	PERFORM FROM @extschema@.calls c WHERE c.twilio_call_sid = p_call_sid;
+	RETURN NOT FOUND AND @extschema@.va_tenant_calls(p_tenant, v_since) >= v_limit;
 END
 $$;
 
--- Puts the voice agent on the line: TwiML and session of one call.
-CREATE FUNCTION @extschema@.va_call_connect(p_call_id uuid, OUT body text, OUT session jsonb) RETURNS record
+-- Puts the voice agent on the line: TwiML and session of one call, given as its row is now.
+CREATE FUNCTION @extschema@.va_call_connect(p_call @extschema@.calls, OUT body text, OUT session jsonb) RETURNS record
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_call @extschema@.calls;
 	v_token text;
 BEGIN
 	INSERT INTO @extschema@.conversation_sessions AS s (tenant_id, lead_id, call_id, channel, state)
-	SELECT c.tenant_id, c.lead_id, c.id, 'voice', '{"partial": {}}' FROM @extschema@.calls c WHERE c.id = p_call_id
+	VALUES (p_call.tenant_id, p_call.lead_id, p_call.id, 'voice', '{"partial": {}}')
 	ON CONFLICT (call_id) WHERE channel = 'voice' DO UPDATE SET last_activity_at = now();
-	SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = p_call_id;
-	v_token := @extschema@.va_token_create(v_call.id, v_call.tenant_id);
-	body := @extschema@.va_twiml(@extschema@.va_stream_verbs(v_call.tenant_id, v_token));
-	session := @extschema@.va_session(v_call, v_token);
+	v_token := @extschema@.va_token_create(p_call.id, p_call.tenant_id);
+	body := @extschema@.va_twiml(@extschema@.va_stream_verbs(p_call.tenant_id, v_token));
+	session := @extschema@.va_session(p_call, v_token);
 END
 $$;
 
@@ -171,7 +185,7 @@ BEGIN
 		RETURN NEXT;
 		RETURN;
 	END IF;
-	IF @extschema@.va_call_set_status(v_call.id, 'in-progress') THEN
+	IF v_arrival.created OR @extschema@.va_call_set_status(v_call.id, 'in-progress') THEN
 		PERFORM @extschema@.va_emit(v_call.tenant_id, 'call_answered', v_call.id, v_call.lead_id,
 			jsonb_build_object('direction', v_call.direction, 'gateway', p_gateway));
 	END IF;
@@ -180,7 +194,7 @@ BEGIN
 			(SELECT t.settings FROM @extschema@.tenants t WHERE t.id = v_call.tenant_id),
 			'after_hours_message', 'Thank you for calling. We are closed at the moment.'));
 	ELSE
-		SELECT k.body, k.session INTO body, session FROM @extschema@.va_call_connect(v_call.id) k;
+		SELECT k.body, k.session INTO body, session FROM @extschema@.va_call_connect(v_call) k;
 	END IF;
 	RETURN NEXT;
 END
@@ -344,16 +358,17 @@ CREATE FUNCTION @extschema@.va_call_carry_on(p_call @extschema@.calls, p_decisio
 	RETURNS record
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_settings jsonb := (SELECT t.settings FROM @extschema@.tenants t WHERE t.id = p_call.tenant_id);
+	v_known jsonb := (SELECT @extschema@.va_settings(t.settings) FROM @extschema@.tenants t WHERE t.id = p_call.tenant_id);
 BEGIN
 	CASE p_decision
 	WHEN 'resume' THEN
-		SELECT k.body, k.session INTO body, session FROM @extschema@.va_call_connect(p_call.id) k;
+		SELECT k.body, k.session INTO body, session
+		FROM @extschema@.calls c, @extschema@.va_call_connect(c) k WHERE c.id = p_call.id; -- as va_call_resume has left it
 	WHEN 'after_hours' THEN
 		PERFORM @extschema@.va_call_promote(p_call.id);
-		body := @extschema@.va_after_hours(p_call, @extschema@.va_apology(v_settings));
+		body := @extschema@.va_after_hours(p_call, @extschema@.va_apology(v_known));
 	WHEN 'voicemail' THEN
-		body := @extschema@.va_twiml(@extschema@.va_voicemail_verbs(v_settings, 'en-US', NULL));
+		body := @extschema@.va_twiml(@extschema@.va_voicemail_verbs(v_known, 'en-US', NULL));
 	ELSE
 		PERFORM @extschema@.va_call_set_status(p_call.id, 'completed');
 		body := @extschema@.va_twiml(@extschema@.va_verb('Hangup'));

@@ -78,7 +78,7 @@ BEGIN
 		WHERE NOT EXISTS (SELECT FROM @extschema@.tenant_secrets s
 						  WHERE s.name = q.name AND (s.tenant_id = t.id OR s.tenant_id IS NULL))
 		UNION ALL SELECT 'an address of the voice engine (setting engine, base_url)'
-		WHERE @extschema@.va_session_engine_url(t) IS NULL) m ON true
+		WHERE @extschema@.va_session_engine_url(@extschema@.va_settings(t.settings)) IS NULL) m ON true
 	WHERE t.status = 'active'
 	GROUP BY t.id ORDER BY t.slug;
 END

@@ -18,5 +18,11 @@
 #define ERRCODE_VA_TOOL MAKE_SQLSTATE('V', 'A', '0', '0', '8')
 #define ERRCODE_VA_SETTING MAKE_SQLSTATE('V', 'A', '0', '0', '9')
 #define ERRCODE_VA_TWIML MAKE_SQLSTATE('V', 'A', '0', '1', '0')
+#define ERRCODE_VA_UNKNOWN_LEAD MAKE_SQLSTATE('V', 'A', '0', '2', '0')
+#define ERRCODE_VA_QUALIFICATION MAKE_SQLSTATE('V', 'A', '0', '2', '1')
+#define ERRCODE_VA_CRITERIA MAKE_SQLSTATE('V', 'A', '0', '2', '2')
+#define ERRCODE_VA_STAGE MAKE_SQLSTATE('V', 'A', '0', '2', '3')
+#define ERRCODE_VA_MERGE MAKE_SQLSTATE('V', 'A', '0', '2', '4')
+#define ERRCODE_VA_SEQUENCE MAKE_SQLSTATE('V', 'A', '0', '2', '5')
 
 #endif

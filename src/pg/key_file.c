@@ -2,14 +2,17 @@
  * key_file.c: reads, and at first use makes, voiceagent.key in the data directory.
  *
  * 32 random bytes, mode 0600. The file is written under a name of its own and then linked to its
- * place: link() fails when another session was faster, and nobody ever reads half a key. It is read
- * anew each time: secrets are needed a few times a call, and a key that was put back after a loss
- * must work at once. The directory is the current one of every server process.
+ * place: link() fails when another session was faster, and nobody ever reads half a key. The
+ * directory is the current one of every server process.
+ *
+ * A process keeps the key it has read and looks each time whether the file is still the same one: a
+ * key that was put back after a loss, or a file that was opened to others, must be noticed at once.
  */
 #include "postgres.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/sha.h>
@@ -44,6 +47,37 @@ compute_id(struct va_key *key)
 	explicit_bzero(material, sizeof material);
 }
 
+/* The key read last, and the file it was read from; st_ino is 0 when there is none. */
+static struct va_key kept;
+static struct stat kept_from;
+
+/*
+ * Any change to what is in a file, whose it is or who may read it sets its ctime anew.
+ */
+static bool
+kept_is_current(void)
+{
+	struct stat now;
+
+	return kept_from.st_ino != 0 && lstat(KEY_FILE, &now) == 0 && now.st_dev == kept_from.st_dev &&
+		   now.st_ino == kept_from.st_ino && now.st_size == kept_from.st_size &&
+		   now.st_ctim.tv_sec == kept_from.st_ctim.tv_sec &&
+		   now.st_ctim.tv_nsec == kept_from.st_ctim.tv_nsec;
+}
+
+/*
+ * The clock behind a ctime is coarse: a file changed this very moment may change again without a new
+ * one, and is not kept.
+ */
+static void
+keep(const struct va_key *key, const struct stat *info)
+{
+	if (info->st_ctim.tv_sec + 2 > time(NULL))
+		return;
+	kept = *key;
+	kept_from = *info;
+}
+
 /* False when there is no such file. */
 static bool
 read_file(struct va_key *key)
@@ -70,6 +104,7 @@ read_file(struct va_key *key)
 		refuse("does not hold 32 bytes", "Restore the file from a backup of the data directory.");
 	CloseTransientFile(fd);
 	compute_id(key);
+	keep(key, &info);
 	return true;
 }
 
@@ -120,6 +155,11 @@ create_file(void)
 bool
 key_load(struct va_key *key, bool create)
 {
+	if (kept_is_current())
+	{
+		*key = kept;
+		return true;
+	}
 	if (read_file(key))
 		return true;
 	if (!create)

@@ -34,6 +34,8 @@
 
 #define PASS_MS 10000
 #define HOUSEKEEPING_MS 60000
+#define FOLLOW_UPS_AT_ONCE 500 /* in one transaction */
+#define FOLLOW_UPS_PAUSE_MS 1000
 
 /* ---- passwords -------------------------------------------------------------------------------- */
 
@@ -95,24 +97,37 @@ set_verifiers(void *arg)
 		set_verifier(GATEWAY_ROLE, verifier);
 }
 
-/* The call of va_housekeeping() in the extension's schema, or NULL:
- * it may have been dropped or made anew since this pass began, then the next pass is its. */
+/* The name of the extension's function, with its schema and quoted, or NULL: the extension may have
+ * been dropped or made anew since this pass began (then the next pass is its), or be of an older version. */
 static char *
-housekeeping_call(Oid extension)
+function_name(Oid extension, const char *function)
 {
-	Oid types[] = {OIDOID};
-	Datum values[] = {ObjectIdGetDatum(extension)};
+	Oid types[] = {OIDOID, TEXTOID};
+	Datum values[] = {ObjectIdGetDatum(extension), CStringGetTextDatum(function)};
 
-	if (SPI_execute_with_args("SELECT pg_catalog.format('SELECT %I.va_housekeeping()', n.nspname) "
+	if (SPI_execute_with_args("SELECT pg_catalog.format('%I.%I', n.nspname, p.proname) "
 							  "FROM pg_catalog.pg_extension e "
 							  "JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace "
 							  "JOIN pg_catalog.pg_proc p ON p.pronamespace = n.oid "
-							  "WHERE e.oid = $1 AND p.proname = 'va_housekeeping' "
-							  "AND p.pronargs = 0",
-							  1, types, values, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for va_housekeeping()");
+							  "WHERE e.oid = $1 AND p.proname = $2",
+							  2, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for %s()", function);
 	if (SPI_processed == 0)
 		return NULL;
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+}
+
+/* Calls one of the extension's functions; its result as text, NULL for NULL or without the function. */
+static char *
+call_function(Oid extension, const char *function, const char *arguments)
+{
+	char *name = function_name(extension, function);
+
+	if (name == NULL)
+		return NULL;
+	if (SPI_execute(psprintf("SELECT %s%s", name, arguments), false, 0) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not run %s()", function);
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 }
 
@@ -120,19 +135,69 @@ housekeeping_call(Oid extension)
 static void
 keep_house(void *arg)
 {
-	char *call = housekeeping_call(*(Oid *) arg);
-
-	if (call != NULL && SPI_execute(call, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run va_housekeeping()");
+	(void) call_function(*(Oid *) arg, "va_housekeeping", "()");
 }
 
-/* One pass; false when there is nothing to be done here, for the extension is not there. */
+/* What the follow-ups need and what came of them. */
+struct follow_ups
+{
+	Oid extension;
+	bool more; /* as many were due as one transaction takes */
+	long wait_ms; /* until the next one is due, PASS_MS at most */
+};
+
+static void
+run_due_follow_ups(void *arg)
+{
+	struct follow_ups *f = arg;
+	char *count =
+		call_function(f->extension, "va_follow_ups_due", "(" CppAsString2(FOLLOW_UPS_AT_ONCE) ")");
+
+	f->more = count != NULL && pg_strtoint32(count) >= FOLLOW_UPS_AT_ONCE;
+}
+
+static void
+look_for_next_follow_up(void *arg)
+{
+	struct follow_ups *f = arg;
+	char *next = call_function(f->extension, "va_follow_ups_next", "()");
+	TimestampTz due;
+
+	if (next == NULL)
+		return;
+	due = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(next),
+												  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	f->wait_ms = Min(PASS_MS, Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due),
+								  FOLLOW_UPS_PAUSE_MS));
+}
+
+/* Everything that is due, in transactions of limited size; then how long to sleep, in milliseconds. A
+ * due step that cannot be done (an error, another session's lock) is tried again after a pause. */
+static long
+do_follow_ups(Oid extension)
+{
+	struct follow_ups f = {.extension = extension, .wait_ms = PASS_MS};
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		f.more = false;
+		if (!transaction_run("SELECT va_follow_ups_due()", run_due_follow_ups, &f))
+			return PASS_MS;
+	} while (f.more);
+	(void) transaction_run("SELECT va_follow_ups_next()", look_for_next_follow_up, &f);
+	return f.wait_ms;
+}
+
+/* One pass; *wait_ms is how long the next one may wait. False when there is nothing to be done here, for
+ * the extension is not there. */
 static bool
-pass(void)
+pass(long *wait_ms)
 {
 	static TimestampTz kept_house = 0;
 	Oid extension = InvalidOid;
 
+	*wait_ms = PASS_MS;
 	if (!transaction_run("looking for the extension", look_for_extension, &extension))
 		return true;
 	if (!OidIsValid(extension))
@@ -150,6 +215,7 @@ pass(void)
 		kept_house = GetCurrentTimestamp();
 		(void) transaction_run("SELECT va_housekeeping()", keep_house, &extension);
 	}
+	*wait_ms = do_follow_ups(extension);
 	return true;
 }
 
@@ -175,6 +241,8 @@ settle_session(void)
 void
 voiceagent_scheduler_main(Datum argument)
 {
+	long wait_ms;
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -185,9 +253,9 @@ voiceagent_scheduler_main(Datum argument)
 	BackgroundWorkerInitializeConnection(setting_database, NULL, 0);
 	settle_session();
 
-	while (pass())
+	while (pass(&wait_ms))
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, PASS_MS,
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();

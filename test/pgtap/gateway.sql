@@ -37,7 +37,7 @@ SELECT is(jsonb_array_length(va_gateway_config() -> 'accounts'), 2, 'an inactive
 UPDATE tenants SET settings = settings - 'twilio_account_sid' WHERE id = :'twin';
 INSERT INTO settings VALUES ('twilio_account_sid', to_jsonb('AC00000000000000000000000000000009'::text));
 SELECT va_secret_set(NULL, 'twilio_auth_token', 'common') \g /dev/null
-SELECT is(va_gateway_config() -> 'accounts' -> 1, '{"account_sid": "AC00000000000000000000000000000009", "tokens": ["one", "common"]}', 'the platform''s account serves a tenant without');
+SELECT is(va_gateway_config() -> 'accounts' -> 2, '{"account_sid": "AC00000000000000000000000000000009", "tokens": ["one", "common"]}', 'the platform''s account serves a tenant without');
 
 -- ---- reports
 SELECT va_gateway_report('gw-1', '{"pid": 10, "version": "0.1", "calls": 2, "calls_total": 5, "frames_in": 100, "rejected": {"bad_signature": 1}, "uptime_s": 50, "queue_bytes": 7}'),

@@ -36,6 +36,8 @@ GRANT EXECUTE ON FUNCTION @extschema@.va_secret_set(uuid, text, text), @extschem
 	@extschema@.va_tool_function(text), @extschema@.va_tool_qualify(text), @extschema@.va_tenant_tools(uuid),
 	@extschema@.va_setting(jsonb, text), @extschema@.va_setting_text(jsonb, text, text),
 	@extschema@.va_setting_integer(jsonb, text, integer), @extschema@.va_tenant_account(uuid),
+	@extschema@.va_settings(jsonb), @extschema@.va_known_text(jsonb, text, text),
+	@extschema@.va_known_integer(jsonb, text, integer), @extschema@.va_url_host(text),
 	@extschema@.va_local_address(), @extschema@.va_local_scheme(text), @extschema@.va_public_url(), @extschema@.va_media_url(),
 	@extschema@.va_health(), @extschema@.va_stats()
 	TO voiceagent_admin;
@@ -110,7 +112,7 @@ $$;
 -- The tools that every tenant has are everybody's to read.
 CREATE POLICY common_rows ON @extschema@.tools FOR SELECT USING (tenant_id IS NULL);
 
--- pg_dump keeps the rows of every table, but for the tools that CREATE EXTENSION makes again.
+-- pg_dump keeps the rows of every table, but for those (is_builtin) that CREATE EXTENSION makes again.
 DO $$
 DECLARE
 	v_table regclass;
@@ -122,7 +124,8 @@ BEGIN
 		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind IN ('r', 'S')
 	LOOP
 		PERFORM pg_catalog.pg_extension_config_dump(v_table,
-			CASE WHEN v_table = '@extschema@.tools'::regclass THEN 'WHERE NOT is_builtin' ELSE '' END);
+			CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = v_table AND a.attname = 'is_builtin')
+				 THEN 'WHERE NOT is_builtin' ELSE '' END);
 	END LOOP;
 END
 $$;

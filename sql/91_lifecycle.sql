@@ -197,7 +197,8 @@ EXCEPTION
 END
 $$;
 CREATE TRIGGER calls_lead AFTER UPDATE OF status, lead_id, duration_seconds, conversation_turns ON @extschema@.calls FOR EACH ROW
-	WHEN (NEW.status = 'completed' AND NEW.lead_id IS NOT NULL
+	-- A call that moves from one lead to another is no new one.
+	WHEN (NEW.status = 'completed' AND NEW.lead_id IS NOT NULL AND coalesce(OLD.lead_id, NEW.lead_id) = NEW.lead_id
 		AND (OLD.status, OLD.lead_id, OLD.duration_seconds, OLD.conversation_turns)
 			IS DISTINCT FROM (NEW.status, NEW.lead_id, NEW.duration_seconds, NEW.conversation_turns))
 	EXECUTE FUNCTION @extschema@.va_call_lead();

@@ -22,7 +22,7 @@ dump()
   va_as_server env PGPASSFILE="$VA_DIR/pgpass" "$VA_BIN/pg_dump" -h "$VA_SOCKET" -p "$VA_PORT" -U "$VA_USER" "$@"
 }
 
-# The extension's tables, and a digest of each one's rows. The tools that CREATE EXTENSION makes are not dumped.
+# The extension's tables, and a digest of each one's rows. What CREATE EXTENSION itself makes is not dumped.
 fingerprint()
 {
   local table rows
@@ -31,7 +31,9 @@ fingerprint()
       AND d.classid = 'pg_class'::regclass AND c.relkind = 'r' ORDER BY c.relname" >"$VA_DIR/tables" || return 1
   while read -r table; do
     rows=$table
-    [ "${table##*.}" != tools ] || rows="(SELECT * FROM $table WHERE NOT is_builtin)"
+    case ${table##*.} in
+      tools | follow_up_sequences | follow_up_steps) rows="(SELECT * FROM $table WHERE NOT is_builtin)" ;;
+    esac
     printf '%s %s\n' "$table" "$(in_database "$1" -c "SELECT count(*), md5(string_agg(t::text, E'\n' ORDER BY t::text)) FROM $rows t")"
   done <"$VA_DIR/tables"
 }
@@ -60,6 +62,15 @@ SELECT va_webhook_voice_status('AC00000000000000000000000000000001', '{"CallSid"
 INSERT INTO appointments (tenant_id, lead_id, call_id, title, scheduled_at) SELECT tenant_id, lead_id, id, 'Viewing', now() FROM calls;
 INSERT INTO notifications (tenant_id, lead_id, channel, template_data) SELECT tenant_id, lead_id, 'sms', '{"x": 1}' FROM calls;
 INSERT INTO follow_up_tasks (tenant_id, lead_id, call_id, scheduled_for) SELECT tenant_id, lead_id, id, now() FROM calls;
+UPDATE tenants SET settings = settings || '{"qualification_criteria": {"budget_mentioned": 2}}';
+INSERT INTO holidays (tenant_id, date, intervals) VALUES (:'tenant', '2030-12-24', '[["09:00", "12:00"]]');
+INSERT INTO follow_up_sequences (tenant_id, temperature, name) VALUES (:'tenant', 'cold', 'own') RETURNING id AS sequence \gset
+INSERT INTO follow_up_steps (sequence_id, step, delay, channels, purpose) VALUES (:'sequence', 1, 5, '{email,sms}', 'hello');
+SELECT va_lead_advance(lead_id, 'qualify') FROM calls;
+INSERT INTO notifications (tenant_id, lead_id, channel, direction, status) SELECT tenant_id, lead_id, 'sms', 'inbound', 'received' FROM calls;
+INSERT INTO leads (tenant_id, status, qualification_data, follow_ups_since) VALUES (:'tenant', 'contacted', '{"budget": 1}', now());
+INSERT INTO notifications (tenant_id, lead_id, channel, direction, status) SELECT tenant_id, id, 'sms', 'inbound', 'received' FROM leads WHERE status = 'contacted';
+UPDATE leads SET follow_ups_stopped = NULL WHERE status = 'contacted';
 UPDATE conversation_sessions SET checkpoint_data = '\x00ff';
 SQL
 }

@@ -53,26 +53,6 @@ call_by_id(struct gateway *g, uint64_t id)
 	return call;
 }
 
-static struct call *
-call_by_token(struct gateway *g, const char *token)
-{
-	size_t len = strlen(token);
-
-	for (struct call *call = g->calls; call != NULL; call = call->next)
-		if (len > 0 && strlen(call->token) == len && CRYPTO_memcmp(call->token, token, len) == 0)
-			return call;
-	return NULL;
-}
-
-static struct call *
-call_by_sid(struct gateway *g, const char *call_sid, bool with_stream)
-{
-	for (struct call *call = g->calls; call != NULL; call = call->next)
-		if (strcmp(call->call_sid, call_sid) == 0 && (call->media != NULL || !with_stream))
-			return call;
-	return NULL;
-}
-
 static void
 copy_text(char *out, size_t size, const char *text)
 {
@@ -110,6 +90,7 @@ call_new(struct gateway *g, enum call_state state, const char *call_sid, const c
 	if (g->calls != NULL)
 		g->calls->prev = call;
 	g->calls = call;
+	call_index_sid(g, call);
 	g->call_count++;
 	g->counters.calls++;
 	gateway_wake(g);
@@ -147,6 +128,7 @@ call_bury(struct call *call)
 	if (call->next != NULL)
 		call->next->prev = call->prev;
 	g->call_count--;
+	call_index_remove(g, call);
 	call->prev = NULL;
 	call->next = g->dead;
 	g->dead = call;
@@ -448,6 +430,7 @@ call_start(struct gateway *g, struct media *media, const struct twilio_message *
 		return CALL_NO_ROOM;
 	*out = call;
 	copy_text(call->token, sizeof(call->token), start->token);
+	call_index_token(g, call);
 	take_stream(call, media, start);
 	confirm_stream(call, start->token, CALL_ASK_MS);
 	return CALL_STARTED;
@@ -467,13 +450,14 @@ call_end(struct call *call)
 {
 	uint64_t now_us = loop_now_us();
 	struct media *media = call->media;
-	bool shutdown = call->end_reason != NULL && strcmp(call->end_reason, CALL_SHUTDOWN) == 0;
-	bool rejected = call->end_reason != NULL && strcmp(call->end_reason, CALL_REJECTED) == 0;
+	const char *reason = call->end_reason != NULL ? call->end_reason : CALL_STREAM_CLOSED;
+	bool shutdown = strcmp(reason, CALL_SHUTDOWN) == 0;
+	bool rejected = strcmp(reason, CALL_REJECTED) == 0;
 
 	call_talk_finish(call, now_us);
 	call_note_metrics(call);
-	call_note_state(call, "ended", call->end_reason != NULL ? call->end_reason : CALL_STREAM_CLOSED,
-					(int64_t) call_ms(call, now_us));
+	call_note_state(call, "ended", reason, (int64_t) call_ms(call, now_us));
+	ended_note(&call->gateway->ended, call->call_sid, reason);
 	journal_close(call->journal);
 	call->journal = NULL;
 	drop_engine(call, !shutdown);
@@ -634,6 +618,7 @@ call_prepare(struct gateway *g, const char *session_json, size_t len, const char
 	call->created_us = received_us;
 	call->metrics.answer_ms = (int64_t) (loop_now_us() - received_us) / 1000;
 	copy_text(call->token, sizeof(call->token), session->token);
+	call_index_token(g, call);
 	adopt_session(call, session);
 	start_engine(call);
 }

@@ -134,6 +134,10 @@ struct call
 	char account_sid[TWILIO_SID_SIZE];
 	char stream_sid[TWILIO_SID_SIZE];
 	char token[TWILIO_TOKEN_SIZE];
+
+	/* Of call_index.c. */
+	struct call *sid_next;
+	struct call *token_next;
 };
 
 extern const struct engine_host call_engine_host;

@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/call_index.h"
 #include "gateway/credentials.h"
+#include "gateway/ended.h"
 #include "gateway/settings.h"
 #include "gateway/sql.h"
 #include "gateway/urls.h"
@@ -70,6 +72,8 @@ struct gateway
 	struct sql sql;
 	struct counters counters;
 	struct call *calls; /* ring-less list, newest first */
+	struct call_index index; /* of these */
+	struct ended ended;
 	struct call *dead; /* freed from the top of the loop, never from within a callback */
 	struct media *streams;
 	struct journal *closed_journals;

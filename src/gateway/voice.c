@@ -136,6 +136,7 @@ voice_request(struct gateway *g, const struct voice_request *request)
 	struct job *job = calloc(1, sizeof(*job));
 	bool over = request->sql == SQL_WEBHOOK_AFTER_STREAM;
 	const char *idempotency = request->idempotency[0] != '\0' ? request->idempotency : NULL;
+	char *params = NULL;
 	const char *values[] = {request->account_sid, request->params, idempotency, g->name};
 
 	g->counters.webhooks++;
@@ -159,8 +160,14 @@ voice_request(struct gateway *g, const struct voice_request *request)
 	job->exchange = request->exchange;
 	job->kind = request->kind;
 	job->received_us = request->received_us;
-	/* What the call has to say goes first, on the same connection. */
+	/* What the call has to say goes first, on the same connection, and is carried out in that order.
+	 * Why it ended we say ourselves as well: ended.h tells when that matters. */
 	call_sync(g, job->call_sid, over);
+	if (over && ended_reason(&g->ended, job->call_sid) != NULL)
+		params = ended_params(request->params, ended_reason(&g->ended, job->call_sid));
+	if (params != NULL)
+		values[1] = params;
 	db_query(g->db, db_affinity(job->call_sid), g->sql.texts[request->sql], 4, values, TIMEOUT_MS,
 			 answered, job);
+	free(params);
 }

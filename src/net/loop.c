@@ -39,7 +39,9 @@ struct loop
 	bool stdin_watched;
 	uv_timer_t timer;
 	uint64_t timer_at_ms; /* UINT64_MAX when not armed */
-	struct deadline deadlines; /* head of a ring */
+	struct deadline soon; /* head of a ring: set for the next turn */
+	struct deadline deadlines; /* and of those set for later */
+	uint64_t earliest_ms; /* none of the latter is due before */
 	uv_check_t sweep;
 	struct garbage *garbage;
 	struct loop_member members; /* head of a ring */
@@ -89,36 +91,54 @@ on_stdin_readable(uv_poll_t *handle, int status, int events)
 
 static void arm_timer(struct loop *loop, uint64_t at_ms);
 
+/* Moves a deadline from its ring to the end of another. */
+static void
+move_deadline(struct deadline *d, struct deadline *ring)
+{
+	d->prev->next = d->next;
+	d->next->prev = d->prev;
+	d->prev = ring->prev;
+	d->next = ring;
+	ring->prev->next = d;
+	ring->prev = d;
+}
+
+/* Looks at all that were set for later: thousands when there are thousands of sockets. */
+static void
+take_due(struct loop *loop, uint64_t now, struct deadline *due)
+{
+	struct deadline *d = loop->deadlines.next;
+
+	loop->earliest_ms = UINT64_MAX;
+	while (d != &loop->deadlines)
+	{
+		struct deadline *next = d->next;
+
+		if (d->at_ms <= now)
+			move_deadline(d, due);
+		else if (d->at_ms < loop->earliest_ms)
+			loop->earliest_ms = d->at_ms;
+		d = next;
+	}
+}
+
 /* Moves what is due to a ring of its own first: a handler may set and clear any deadline. */
 static void
 on_timer(uv_timer_t *handle)
 {
 	struct loop *loop = handle->data;
 	uint64_t now = uv_now(&loop->uv);
-	uint64_t earliest = UINT64_MAX;
 	struct deadline due = {.next = &due, .prev = &due};
-	struct deadline *d = loop->deadlines.next;
+	struct deadline *d;
 
 	loop->timer_at_ms = UINT64_MAX;
-	while (d != &loop->deadlines)
-	{
-		struct deadline *next = d->next;
-
-		if (d->at_ms <= now)
-		{
-			d->prev->next = d->next;
-			d->next->prev = d->prev;
-			d->prev = due.prev;
-			d->next = &due;
-			due.prev->next = d;
-			due.prev = d;
-		}
-		else if (d->at_ms < earliest)
-			earliest = d->at_ms;
-		d = next;
-	}
-	if (earliest != UINT64_MAX)
-		arm_timer(loop, earliest > now + DEADLINE_GRAIN_MS ? earliest : now + DEADLINE_GRAIN_MS);
+	while (loop->soon.next != &loop->soon)
+		move_deadline(loop->soon.next, &due);
+	if (loop->earliest_ms <= now)
+		take_due(loop, now, &due);
+	if (loop->earliest_ms != UINT64_MAX)
+		arm_timer(loop, loop->earliest_ms > now + DEADLINE_GRAIN_MS ? loop->earliest_ms
+																	: now + DEADLINE_GRAIN_MS);
 	while ((d = due.next) != &due)
 	{
 		deadline_clear(d);
@@ -141,14 +161,18 @@ void
 deadline_set(struct loop *loop, struct deadline *deadline, uint64_t in_ms,
 			 void (*expired)(void *arg), void *arg)
 {
+	struct deadline *ring = in_ms == 0 ? &loop->soon : &loop->deadlines;
+
 	deadline_clear(deadline);
 	deadline->at_ms = uv_now(&loop->uv) + in_ms;
 	deadline->expired = expired;
 	deadline->arg = arg;
-	deadline->prev = loop->deadlines.prev;
-	deadline->next = &loop->deadlines;
-	loop->deadlines.prev->next = deadline;
-	loop->deadlines.prev = deadline;
+	deadline->prev = ring->prev;
+	deadline->next = ring;
+	ring->prev->next = deadline;
+	ring->prev = deadline;
+	if (in_ms > 0 && deadline->at_ms < loop->earliest_ms)
+		loop->earliest_ms = deadline->at_ms;
 	arm_timer(loop, deadline->at_ms);
 }
 
@@ -300,7 +324,9 @@ loop_new(const struct loop_handlers *handlers, bool watch_stdin, unsigned max_co
 	}
 	if (handlers != NULL)
 		loop->handlers = *handlers;
+	loop->soon.next = loop->soon.prev = &loop->soon;
 	loop->deadlines.next = loop->deadlines.prev = &loop->deadlines;
+	loop->earliest_ms = UINT64_MAX;
 	loop->members.next = loop->members.prev = &loop->members;
 	loop->timer_at_ms = UINT64_MAX;
 	loop->max_connections = max_connections;

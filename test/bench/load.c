@@ -182,28 +182,21 @@ usage_database_us(int postmaster)
 	return ticks * 1000000 / (uint64_t) sysconf(_SC_CLK_TCK);
 }
 
-static const struct option long_options[] = {{"shared", required_argument, NULL, 's'},
-											 {"label", required_argument, NULL, 'l'},
-											 {"target", required_argument, NULL, 't'},
-											 {"webhook", required_argument, NULL, 'w'},
-											 {"account", required_argument, NULL, 'a'},
-											 {"token", required_argument, NULL, 'k'},
-											 {"to", required_argument, NULL, 'T'},
-											 {"calls", required_argument, NULL, 'n'},
-											 {"ramp", required_argument, NULL, 'r'},
-											 {"rate", required_argument, NULL, 'R'},
-											 {"interrupt", required_argument, NULL, 'i'},
-											 {"port", required_argument, NULL, 'p'},
-											 {"warmup", required_argument, NULL, 'u'},
-											 {"seconds", required_argument, NULL, 'd'},
-											 {"watch", required_argument, NULL, 'W'},
-											 {"database", required_argument, NULL, 'D'},
-											 {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {
+	{"shared", required_argument, NULL, 's'},	 {"label", required_argument, NULL, 'l'},
+	{"target", required_argument, NULL, 't'},	 {"webhook", required_argument, NULL, 'w'},
+	{"account", required_argument, NULL, 'a'},	 {"token", required_argument, NULL, 'k'},
+	{"to", required_argument, NULL, 'T'},		 {"calls", required_argument, NULL, 'n'},
+	{"ramp", required_argument, NULL, 'r'},		 {"rate", required_argument, NULL, 'R'},
+	{"interrupt", required_argument, NULL, 'i'}, {"silent", no_argument, NULL, 'q'},
+	{"port", required_argument, NULL, 'p'},		 {"warmup", required_argument, NULL, 'u'},
+	{"seconds", required_argument, NULL, 'd'},	 {"watch", required_argument, NULL, 'W'},
+	{"database", required_argument, NULL, 'D'},	 {NULL, 0, NULL, 0}};
 
 static bool
 option_set(struct load_options *o, int c, const char *value)
 {
-	unsigned number = (unsigned) strtoul(value, NULL, 10);
+	unsigned number = value != NULL ? (unsigned) strtoul(value, NULL, 10) : 0;
 
 	switch (c)
 	{
@@ -218,6 +211,7 @@ option_set(struct load_options *o, int c, const char *value)
 		case 'r': o->ramp = number; break;
 		case 'R': o->rate = number; break;
 		case 'i': o->interrupt_ms = number; break;
+		case 'q': o->silent = true; break;
 		case 'p': o->port = (uint16_t) number; break;
 		case 'u': o->warmup = strtod(value, NULL); break;
 		case 'd': o->seconds = strtod(value, NULL); break;
@@ -231,14 +225,14 @@ option_set(struct load_options *o, int c, const char *value)
 static int
 usage(void)
 {
-	fputs("usage: load engine  --shared FILE --calls N [--port P] [--interrupt MS]\n"
+	fputs("usage: load engine  --shared FILE --calls N [--port P] [--interrupt MS] [--silent]\n"
 		  "       load caller  --shared FILE --calls N (--target WS_URL | --webhook URL --to "
 		  "NUMBER)\n"
 		  "                    [--account SID] [--token TOKEN] [--ramp CALLS_A_SECOND]\n"
 		  "                    [--warmup S] [--seconds S] [--watch PID] [--database PID]"
 		  " [--label NAME]\n"
 		  "       load webhook --webhook URL --to NUMBER [--account SID] [--token TOKEN]\n"
-		  "                    [--rate REQUESTS_A_SECOND] [--seconds S]\n"
+		  "                    [--rate REQUESTS_A_SECOND] [--warmup S] [--seconds S]\n"
 		  "       load check\n",
 		  stderr);
 	return 2;

@@ -23,6 +23,7 @@ struct load_options
 	unsigned ramp; /* calls begun a second */
 	unsigned rate; /* webhook: requests a second */
 	unsigned interrupt_ms; /* engine: every call is interrupted this often; 0 = never */
+	bool silent; /* engine: sends no audio */
 	uint16_t port; /* engine: 0 = any */
 	double warmup; /* s */
 	double seconds; /* length of the window */

@@ -285,7 +285,7 @@ schedule_run(struct engine *e)
 			return due;
 		for (unsigned i = (unsigned) (e->turn % calls); i < e->streams; i += calls)
 		{
-			if (e->stream[i] == NULL)
+			if (e->stream[i] == NULL || e->o->silent)
 				continue;
 			stream_send(e, e->stream[i], due);
 			sends++;

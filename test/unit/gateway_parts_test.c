@@ -1,7 +1,14 @@
 /*
- * gateway_parts_test.c: the gateway's small pure parts: keys, settings, URLs, credentials.
+ * gateway_parts_test.c: the gateway's small pure parts: keys, settings, URLs, credentials, the index of
+ * calls, the memory of ended ones.
  */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/call_private.h"
 #include "gateway/credentials.h"
+#include "gateway/ended.h"
+#include "gateway/gateway.h"
 #include "gateway/keys.h"
 #include "gateway/settings.h"
 #include "gateway/urls.h"
@@ -32,6 +39,77 @@ keys(void)
 	keys_take(&k, sentence, bare);
 	is_int((int64_t) strlen(bare), 2 * KEYS_MAX - 1, "the longest list fits");
 	ok(sentence[strlen(sentence) - 1] == '.', "and so does its sentence");
+}
+
+static void
+ended(void)
+{
+	static struct ended e;
+	char sid[TWILIO_SID_SIZE];
+	char *params;
+
+	ok(ended_reason(&e, "CA1") == NULL, "no call has ended");
+	ended_note(&e, "CA1", CALL_STREAM_CLOSED);
+	ended_note(&e, "CA2", CALL_TIME_LIMIT);
+	ended_note(&e, "CA1", CALL_AGENT_HANGUP);
+	is_str(ended_reason(&e, "CA1"), "agent_hangup", "the newest stream's reason counts");
+	is_str(ended_reason(&e, "CA2"), "time_limit", "each call has its own");
+	ok(ended_reason(&e, "CA") == NULL, "an unknown call has none");
+	for (unsigned i = 0; i < ENDED_MAX - 1; i++)
+	{
+		snprintf(sid, sizeof(sid), "CB%u", i);
+		ended_note(&e, sid, CALL_INACTIVITY);
+	}
+	is_str(ended_reason(&e, "CA1"), "agent_hangup", "as many as there is room for are kept");
+	ended_note(&e, "CA3", CALL_INACTIVITY);
+	ok(ended_reason(&e, "CA1") == NULL, "and one more displaces the oldest");
+	is_str(ended_reason(&e, "CA3"), "inactivity", "the newest is there");
+	params = ended_params("{\"CallSid\":\"CA3\"}", CALL_INACTIVITY);
+	is_str(params, "{\"CallSid\":\"CA3\",\"VoiceagentEndReason\":\"inactivity\"}",
+		   "the database is told, last");
+	free(params);
+}
+
+/* More calls than buckets, two with one CallSid, taken out in another order. */
+static void
+call_index(void)
+{
+	enum
+	{
+		COUNT = 3 * CALL_BUCKETS
+	};
+	static struct gateway g;
+	struct call *calls = calloc(COUNT, sizeof(*calls));
+	unsigned found = 0, left = 0;
+
+	if (calls == NULL)
+		abort();
+	for (unsigned i = 0; i < COUNT; i++)
+	{
+		snprintf(calls[i].call_sid, sizeof(calls[i].call_sid), "CA%u", i == 1 ? 0 : i);
+		snprintf(calls[i].token, sizeof(calls[i].token), "token %u", i);
+		call_index_sid(&g, &calls[i]);
+		if (i != 2)
+			call_index_token(&g, &calls[i]);
+	}
+	for (unsigned i = 3; i < COUNT; i++)
+		found += call_by_sid(&g, calls[i].call_sid, false) == &calls[i] &&
+				 call_by_token(&g, calls[i].token) == &calls[i];
+	is_int(found, COUNT - 3, "each call is found by its CallSid and by its token");
+	ok(call_by_sid(&g, "CA0", false) == &calls[1], "of two the newer one");
+	calls[0].media = (struct media *) &g;
+	ok(call_by_sid(&g, "CA0", true) == &calls[0], "with a stream: the one that has it");
+	ok(call_by_sid(&g, "CA5", true) == NULL, "without one: none");
+	ok(call_by_token(&g, "token 2") == NULL, "a call without a token is not found by it");
+	ok(call_by_token(&g, "") == NULL && call_by_token(&g, "token") == NULL, "nor by another");
+	for (unsigned i = 0; i < COUNT; i += 2)
+		call_index_remove(&g, &calls[i]);
+	for (unsigned i = 0; i < COUNT; i++)
+		left += call_by_token(&g, calls[i].token) != NULL;
+	is_int(left, COUNT / 2, "those taken out are gone, the others stay");
+	ok(call_by_sid(&g, "CA0", false) == &calls[1] && call_by_sid(&g, "CA0", true) == NULL,
+	   "also of two with one CallSid");
+	free(calls);
 }
 
 static void
@@ -126,6 +204,8 @@ main(void)
 {
 	plan(0);
 	keys();
+	ended();
+	call_index();
 	settings();
 	urls();
 	credentials();

@@ -91,7 +91,9 @@ CREATE TRIGGER tenants_check_criteria BEFORE INSERT OR UPDATE OF settings ON @ex
 CREATE TRIGGER settings_check_criteria BEFORE INSERT OR UPDATE ON @extschema@.settings
 	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_criteria();
 
--- Scores a tenant's leads anew, as a set; only rows whose score or temperature changes are written.
+-- Scores a tenant's leads anew, as a set; only rows whose score or temperature changes are written. A lead that another
+-- transaction is writing in this very moment is not seen, and keeps the score of the criteria before until it is
+-- next written or this is called: locks against that would make every writer of leads wait for an administrator.
 CREATE FUNCTION @extschema@.va_lead_rescore(p_tenant uuid) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -8,7 +8,8 @@
  * with the newest snapshot, never with a statement's own, which may be older than an announcement
  * already heard: what was read so would stay wrong.
  *
- * A transaction that has itself changed criteria does not keep what it reads, since it may roll back.
+ * What a transaction reads after it has itself changed criteria is forgotten when it ends, or rolls back
+ * a part.
  */
 #include "postgres.h"
 
@@ -46,7 +47,7 @@ struct kept
 
 static HTAB *kept = NULL;
 static Oid kept_relation = InvalidOid; /* tenants */
-static TransactionId changed_by = InvalidTransactionId; /* the transaction that changed criteria */
+static bool changed_here = false; /* by the transaction under way */
 
 /* ---- criteria ----------------------------------------------------------------------------------- */
 
@@ -127,8 +128,6 @@ tenant_criteria(Relation leads, Datum tenant, struct bant_criteria *criteria)
 	if (kept == NULL)
 		start_keeping(tenants);
 	read_criteria(leads, tenant, criteria);
-	if (TransactionIdIsValid(changed_by) && changed_by == GetTopTransactionIdIfAny())
-		return;
 	/* Gone: an invalidation came while it was read, so it may be old already. */
 	if (kept == NULL)
 		return;
@@ -138,12 +137,38 @@ tenant_criteria(Relation leads, Datum tenant, struct bant_criteria *criteria)
 	entry->criteria = *criteria;
 }
 
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (changed_here &&
+		(event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE))
+	{
+		forget_all();
+		changed_here = false;
+	}
+}
+
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (changed_here && event == SUBXACT_EVENT_ABORT_SUB)
+		forget_all();
+}
+
 /* va_criteria_forget(tenants regclass): criteria were changed; here at once, elsewhere at commit. */
 Datum
 va_criteria_forget(PG_FUNCTION_ARGS)
 {
+	static bool listening = false;
+
+	if (!listening)
+	{
+		RegisterXactCallback(transaction_ended, NULL);
+		RegisterSubXactCallback(subtransaction_ended, NULL);
+	}
+	listening = true;
 	forget_all();
-	changed_by = GetTopTransactionId();
+	changed_here = true;
 	CacheInvalidateRelcacheByRelid(PG_GETARG_OID(0));
 	PG_RETURN_VOID();
 }

@@ -1,5 +1,5 @@
 -- Roles. They belong to the cluster, not to the database: they are made when absent and stay
--- when the extension is dropped. What they may do is said in 90_security.sql.
+-- when the extension is dropped. What they may do is said in 99_security.sql.
 DO $$
 DECLARE
 	v_role text;

@@ -16,14 +16,14 @@ END
 $$;
 
 -- The lead, the call, and their tenants; those of another tenant are as unknown as those that do not exist.
-CREATE FUNCTION @extschema@.va_lead_row(p_lead uuid) RETURNS @extschema@.leads
+CREATE FUNCTION @extschema@.va_lead_of(p_lead uuid) RETURNS @extschema@.leads
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_lead @extschema@.leads;
 BEGIN
 	SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = p_lead;
 	IF NOT FOUND OR NOT @extschema@.va_acts_for(v_lead.tenant_id) THEN
-		RAISE EXCEPTION 'unknown lead %', coalesce(p_lead::text, 'NULL') USING ERRCODE = 'VA023';
+		RAISE EXCEPTION 'unknown lead %', coalesce(p_lead::text, 'NULL') USING ERRCODE = 'VA020';
 	END IF;
 	RETURN v_lead;
 END
@@ -79,7 +79,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @extschema@.va_zone_known(p_zone text) RETURNS boolean
+CREATE FUNCTION @extschema@.va_zone_valid(p_zone text) RETURNS boolean
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM now() AT TIME ZONE p_zone;
@@ -132,7 +132,7 @@ BEGIN
 		WHEN v_key = 'dates' THEN
 			PERFORM @extschema@.va_check_dates(format('%s, dates', p_what), v_value);
 		WHEN v_key = 'timezone' THEN
-			IF jsonb_typeof(v_value) <> 'string' OR NOT @extschema@.va_zone_known(v_value #>> '{}') THEN
+			IF jsonb_typeof(v_value) <> 'string' OR NOT @extschema@.va_zone_valid(v_value #>> '{}') THEN
 				RAISE EXCEPTION '% names an unknown time zone: %', p_what, v_value
 					USING ERRCODE = 'VA009', HINT = 'pg_timezone_names lists them, for instance Europe/Berlin.';
 			END IF;

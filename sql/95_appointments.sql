@@ -23,7 +23,7 @@ CREATE UNIQUE INDEX idx_notifications_planned ON @extschema@.notifications (appo
 	WHERE status = 'pending';
 CREATE INDEX idx_notifications_appointment ON @extschema@.notifications (appointment_id);
 
--- A stretch of one calendar as a stretch of the number line: every calendar has a lane of its own, 10^12 seconds
+-- A stretch of one calendar as a stretch of the number line: every calendar has a lane of its own, 10^13 seconds
 -- wide, at the place of its UUID read as a number. Exact to the microsecond and for each of the 2^128
 -- calendars, and an operator class for ranges of numbers is built in.
 CREATE FUNCTION @extschema@.va_calendar_span(p_calendar uuid, p_from timestamptz, p_to timestamptz) RETURNS numrange
@@ -33,9 +33,9 @@ DECLARE
 	v_lane numeric := (('x' || substr(v_hex, 1, 8))::bit(32)::bigint * 79228162514264337593543950336
 		+ ('x' || substr(v_hex, 9, 8))::bit(32)::bigint * 18446744073709551616
 		+ ('x' || substr(v_hex, 17, 8))::bit(32)::bigint * 4294967296::numeric
-		+ ('x' || substr(v_hex, 25, 8))::bit(32)::bigint) * 1000000000000;
+		+ ('x' || substr(v_hex, 25, 8))::bit(32)::bigint) * 10000000000000;
 BEGIN
-	-- 300 thousand million seconds before 1970 there is no timestamptz.
+	-- A timestamptz is at least 210 thousand million seconds before 1970 and at most 9.3 million million after.
 	RETURN numrange(v_lane + 300000000000 + extract(epoch FROM p_from), v_lane + 300000000000 + extract(epoch FROM p_to));
 END
 $$;
@@ -120,6 +120,20 @@ BEGIN
 END
 $$;
 
+-- A tenant's holidays as triples for va_hours_spans. They are in a table that other files make; without it there are
+-- none.
+CREATE FUNCTION @extschema@.va_tenant_dates(p_tenant uuid) RETURNS integer[]
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_dates jsonb;
+BEGIN
+	IF to_regclass('@extschema@.holidays') IS NOT NULL THEN
+		EXECUTE 'SELECT jsonb_object_agg(h.date, h.intervals) FROM @extschema@.holidays h WHERE h.tenant_id = $1' INTO v_dates USING p_tenant;
+	END IF;
+	RETURN @extschema@.va_date_triples(v_dates);
+END
+$$;
+
 -- When a calendar is open for appointments: the tenant's hours and the person's, both where both have said
 -- something; Monday to Friday, nine to five, where nobody has. The tenant's holidays are everybody's.
 CREATE FUNCTION @extschema@.va_calendar_hours(p_tenant uuid, p_agent uuid, p_from timestamptz, p_to timestamptz) RETURNS tstzmultirange
@@ -134,7 +148,7 @@ BEGIN
 	SELECT * INTO v_tenant FROM @extschema@.tenants t WHERE t.id = p_tenant;
 	v_open := @extschema@.va_spans(coalesce(@extschema@.va_tenant_week(p_tenant), CASE WHEN v_has_week THEN v_always
 			ELSE '{1,32400,61200,2,32400,61200,3,32400,61200,4,32400,61200,5,32400,61200}' END),
-		@extschema@.va_date_triples(@extschema@.va_setting(v_tenant.settings, 'holidays')), coalesce(v_tenant.timezone, 'UTC'), p_from, p_to);
+		@extschema@.va_tenant_dates(p_tenant), coalesce(v_tenant.timezone, 'UTC'), p_from, p_to);
 	IF v_has_week OR v_hours ? 'dates' THEN
 		v_open := v_open * @extschema@.va_spans(CASE WHEN v_has_week THEN @extschema@.va_week_triples(v_hours) ELSE v_always END,
 			@extschema@.va_date_triples(v_hours -> 'dates'), coalesce(v_hours ->> 'timezone', v_tenant.timezone, 'UTC'), p_from, p_to);
@@ -163,7 +177,7 @@ CREATE FUNCTION @extschema@.va_calendars(p_tenant uuid, p_agent uuid, p_lead uui
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF p_agent IS NOT NULL AND NOT EXISTS (SELECT FROM @extschema@.human_agents h WHERE h.id = p_agent AND h.tenant_id = p_tenant) THEN
-		RAISE EXCEPTION 'unknown person %', p_agent USING ERRCODE = 'VA024', HINT = 'The table human_agents lists them.';
+		RAISE EXCEPTION 'unknown person %', p_agent USING ERRCODE = 'VA033', HINT = 'The table human_agents lists them.';
 	END IF;
 	RETURN QUERY
 	SELECT h.id, h.id FROM @extschema@.human_agents h
@@ -260,7 +274,7 @@ DECLARE
 BEGIN
 	RAISE EXCEPTION 'that time is not free; %', coalesce('the next free time is '
 			|| to_char(v_next AT TIME ZONE v_zone, 'FMDay, DD FMMonth YYYY, HH24:MI'), 'nothing is free in the two weeks after it')
-		USING ERRCODE = 'VA020', HINT = 'va_available_slots lists free times.';
+		USING ERRCODE = 'VA030', HINT = 'va_available_slots lists free times.';
 END
 $$;
 
@@ -285,7 +299,7 @@ CREATE FUNCTION @extschema@.va_appointment_book(
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-	v_lead @extschema@.leads := @extschema@.va_lead_row(lead);
+	v_lead @extschema@.leads := @extschema@.va_lead_of(lead);
 	v_at timestamptz := va_appointment_book.scheduled_at;
 	v_minutes integer := coalesce(va_appointment_book.duration_minutes, 30);
 	v_force boolean := coalesce(force, false);
@@ -312,7 +326,7 @@ BEGIN
 	VALUES (v_lead.tenant_id, v_lead.id, call, left(coalesce(@extschema@.va_filled(va_appointment_book.title),
 			'Appointment with ' || coalesce(@extschema@.va_filled(concat_ws(' ', v_lead.first_name, v_lead.last_name)), v_lead.phone,
 											v_lead.email, 'a lead')), 255),
-		va_appointment_book.description, v_at, v_minutes, left(@extschema@.va_lead_zone(v_lead), 50),
+		va_appointment_book.description, v_at, v_minutes, left(@extschema@.va_contact_zone(v_lead), 50),
 		left(va_appointment_book.location, 255), coalesce(va_appointment_book.meeting_type, 'phone'), va_appointment_book.meeting_link,
 		v_calendar.agent_id, v_calendar.calendar_id, va_appointment_book.notes)
 	RETURNING id INTO v_id;
@@ -333,7 +347,7 @@ BEGIN
 		SELECT * INTO v_appointment FROM @extschema@.appointments a WHERE a.id = p_appointment FOR NO KEY UPDATE;
 	END IF;
 	IF v_appointment.id IS NULL THEN
-		RAISE EXCEPTION 'unknown appointment %', coalesce(p_appointment::text, 'NULL') USING ERRCODE = 'VA022';
+		RAISE EXCEPTION 'unknown appointment %', coalesce(p_appointment::text, 'NULL') USING ERRCODE = 'VA032';
 	END IF;
 	RETURN v_appointment;
 END
@@ -343,7 +357,7 @@ CREATE FUNCTION @extschema@.va_refuse_step(p_from text, p_to text) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	RAISE EXCEPTION 'an appointment that is % cannot become %', p_from, p_to
-		USING ERRCODE = 'VA021', HINT = 'Completed, cancelled and missed appointments stay so: book another one.';
+		USING ERRCODE = 'VA031', HINT = 'Completed, cancelled and missed appointments stay so: book another one.';
 END
 $$;
 
@@ -390,7 +404,7 @@ BEGIN
 	IF v_old.status = p_status THEN
 		RETURN false;
 	ELSIF p_status = 'no_show' AND v_old.scheduled_at > now() THEN
-		RAISE EXCEPTION 'nobody can have missed an appointment that is still to come' USING ERRCODE = 'VA021';
+		RAISE EXCEPTION 'nobody can have missed an appointment that is still to come' USING ERRCODE = 'VA031';
 	END IF;
 	UPDATE @extschema@.appointments a SET status = p_status,
 		outcome = CASE WHEN p_status IN ('completed', 'no_show') THEN coalesce(p_text, a.outcome) ELSE a.outcome END,
@@ -639,9 +653,6 @@ BEGIN
 	IF v_value IS NOT NULL AND (jsonb_typeof(v_value) <> 'array' OR EXISTS (SELECT FROM jsonb_array_elements(v_value) e
 			WHERE (jsonb_typeof(e) = 'string' AND e #>> '{}' ~ '^[^@[:space:]]+@[^@[:space:]]+\.[^@[:space:]]+$') IS NOT TRUE)) THEN
 		RAISE EXCEPTION 'setting "notification_emails" must be a list of e-mail addresses' USING ERRCODE = 'VA009';
-	END IF;
-	IF nullif(p_settings -> 'holidays', 'null') IS NOT NULL THEN
-		PERFORM @extschema@.va_check_dates('setting "holidays"', p_settings -> 'holidays');
 	END IF;
 END
 $$;

@@ -78,7 +78,7 @@ CREATE FUNCTION @extschema@.va_address_hash(p_address text) RETURNS bytea
 
 -- The zone that a number's country and, where a country has several, area code tell; NULL where they do not. A
 -- country of many zones has that of most of its people.
-CREATE FUNCTION @extschema@.va_phone_zone(phone text) RETURNS text
+CREATE FUNCTION @extschema@.va_number_zone(phone text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_area text := substr(phone, 3, 3);
@@ -143,15 +143,15 @@ END
 $$;
 
 -- Where a lead's clock is: what they said, what their number says, where the tenant is.
-CREATE FUNCTION @extschema@.va_lead_zone(p_lead @extschema@.leads) RETURNS text
+CREATE FUNCTION @extschema@.va_contact_zone(p_lead @extschema@.leads) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_own text := @extschema@.va_filled(p_lead.custom_fields ->> 'timezone');
 BEGIN
-	IF v_own IS NOT NULL AND @extschema@.va_zone_known(v_own) THEN
+	IF v_own IS NOT NULL AND @extschema@.va_zone_valid(v_own) THEN
 		RETURN v_own;
 	END IF;
-	RETURN coalesce(@extschema@.va_phone_zone(p_lead.phone),
+	RETURN coalesce(@extschema@.va_number_zone(p_lead.phone),
 		(SELECT t.timezone FROM @extschema@.tenants t WHERE t.id = p_lead.tenant_id), 'UTC');
 END
 $$;
@@ -179,6 +179,7 @@ BEGIN
 	ELSIF v_granted IS NULL AND v_required ? p_channel THEN
 		RETURN 'no consent';
 	END IF;
+	RETURN NULL;
 END
 $$;
 
@@ -186,12 +187,10 @@ $$;
 CREATE FUNCTION @extschema@.va_contact_awake(p_zone text, p_settings jsonb, p_at timestamptz) RETURNS timestamptz
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_hours jsonb := @extschema@.va_setting(p_settings, 'contact_hours');
+	v_hours jsonb := coalesce(@extschema@.va_setting(p_settings, 'contact_hours'), '{"open": "09:00", "close": "20:00"}');
+	v_day integer[] := @extschema@.va_opening_triples(0, jsonb_build_array(jsonb_build_array(v_hours -> 'open', v_hours -> 'close')));
 BEGIN
-	RETURN @extschema@.va_hours_next(CASE WHEN v_hours IS NULL THEN
-			'{0,32400,72000,1,32400,72000,2,32400,72000,3,32400,72000,4,32400,72000,5,32400,72000,6,32400,72000}'
-			ELSE @extschema@.va_week_triples(v_hours) END,
-		@extschema@.va_date_triples(v_hours -> 'dates'), coalesce(v_hours ->> 'timezone', p_zone), p_at);
+	RETURN @extschema@.va_hours_next(ARRAY(SELECT unnest(ARRAY[d, v_day[2], v_day[3]]) FROM generate_series(0, 6) d), '{}', p_zone, p_at);
 END
 $$;
 
@@ -268,7 +267,7 @@ BEGIN
 	END IF;
 	-- Quiet hours push the time on, and so do limits, and each may push it into the other.
 	until := p_at;
-	v_zone := @extschema@.va_lead_zone(p_lead);
+	v_zone := @extschema@.va_contact_zone(p_lead);
 	FOR i IN 1 .. 20 LOOP
 		IF v_channel <> 'email' AND NOT @extschema@.va_lead_in_touch(p_lead.id, until) THEN
 			v_step := @extschema@.va_contact_awake(v_zone, v_settings, until);
@@ -297,7 +296,7 @@ CREATE FUNCTION @extschema@.va_may_contact(lead uuid, channel text, at timestamp
 	RETURNS TABLE (verdict text, until timestamptz, why text)
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_lead @extschema@.leads := @extschema@.va_lead_row(lead);
+	v_lead @extschema@.leads := @extschema@.va_lead_of(lead);
 BEGIN
 	IF va_may_contact.at IS NULL OR NOT isfinite(va_may_contact.at) OR va_may_contact.channel = 'all' THEN
 		RAISE EXCEPTION 'a contact has a time and one channel' USING ERRCODE = 'VA005';
@@ -684,8 +683,13 @@ DECLARE
 	v_channel text;
 	v_value jsonb;
 BEGIN
-	PERFORM @extschema@.va_check_hours('setting "contact_hours"', p_settings -> 'contact_hours')
-	WHERE nullif(p_settings -> 'contact_hours', 'null') IS NOT NULL;
+	v_value := nullif(p_settings -> 'contact_hours', 'null');
+	IF v_value IS NOT NULL THEN
+		IF jsonb_typeof(v_value) <> 'object' OR v_value - ARRAY['open', 'close'] <> '{}' THEN
+			RAISE EXCEPTION 'setting "contact_hours" must be an object as {"open": "09:00", "close": "20:00"}' USING ERRCODE = 'VA009';
+		END IF;
+		PERFORM @extschema@.va_check_openings('setting "contact_hours"', jsonb_build_array(jsonb_build_array(v_value -> 'open', v_value -> 'close')));
+	END IF;
 	v_value := nullif(p_settings -> 'consent_required', 'null');
 	IF v_value IS NOT NULL AND (jsonb_typeof(v_value) <> 'array' OR EXISTS (SELECT FROM jsonb_array_elements(v_value) e
 			WHERE (jsonb_typeof(e) = 'string' AND e #>> '{}' IN ('call', 'sms', 'whatsapp', 'email', 'recording')) IS NOT TRUE)) THEN
@@ -736,7 +740,7 @@ GRANT SELECT ON @extschema@.do_not_contact, @extschema@.consents, @extschema@.co
 -- Lists that are imported, for one tenant or all.
 GRANT INSERT, UPDATE, DELETE ON @extschema@.do_not_contact TO voiceagent_admin;
 GRANT EXECUTE ON FUNCTION @extschema@.va_may_contact(uuid, text, timestamptz), @extschema@.va_opt_out(uuid, text, text, text),
-	@extschema@.va_opt_in(uuid, text, text, text), @extschema@.va_opt_out_keyword(text), @extschema@.va_phone_zone(text),
+	@extschema@.va_opt_in(uuid, text, text, text), @extschema@.va_opt_out_keyword(text), @extschema@.va_number_zone(text),
 	@extschema@.va_consent_record(uuid, text, text, boolean, text, text, text, jsonb, timestamptz),
 	@extschema@.va_export_person(uuid, text, text), @extschema@.va_erase_person(uuid, text, text)
 	TO voiceagent_admin, voiceagent_agent;

@@ -11,7 +11,6 @@ ALTER TABLE @extschema@.tool_invocations ALTER COLUMN tenant_id SET NOT NULL;
 ALTER TABLE @extschema@.call_events ALTER COLUMN tenant_id SET NOT NULL;
 ALTER TABLE @extschema@.call_metrics ALTER COLUMN tenant_id SET NOT NULL;
 ALTER TABLE @extschema@.call_tokens ALTER COLUMN tenant_id SET NOT NULL;
-ALTER TABLE @extschema@.webhook_receipts ALTER COLUMN tenant_id SET NOT NULL;
 
 -- People, where the specification names them without a key.
 ALTER TABLE @extschema@.leads

@@ -109,5 +109,8 @@ BEGIN
 		SELECT c.id FROM @extschema@.calls c
 		WHERE c.status IN ('queued', 'initiated', 'ringing', 'in-progress') AND c.started_at < now() - interval '25 hours'
 		LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED) o;
+	UPDATE @extschema@.agent_reservations r SET released_at = now(), handled = false -- reserved without a call, and forgotten
+	WHERE r.released_at IS NULL AND r.call_id IS NULL AND r.reserved_at < now() - interval '1 day';
+	PERFORM @extschema@.va_retention_apply();
 END
 $$;

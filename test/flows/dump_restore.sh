@@ -98,7 +98,7 @@ same "$(grep -cw 'token' <(grep -A3 'COPY public.tenant_secrets' "$VA_DIR/dump.s
 same "$(in_database restored -c 'SET client_min_messages = error' -c 'DROP FUNCTION weather(uuid, jsonb)' -c 'DROP EXTENSION voiceagent CASCADE')" "" "DROP EXTENSION"
 same "$(in_database restored -c "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace" -c "SELECT count(*) FROM pg_proc WHERE proname LIKE 'va\_%'")" "0
 0" "leaves nothing behind"
-same "$(in_database restored -c 'CREATE EXTENSION voiceagent' -c "SELECT count(*) FROM tools")" 2 "CREATE EXTENSION again"
+same "$(in_database restored -c 'CREATE EXTENSION voiceagent' -c "SELECT count(*) FROM tools")" 5 "CREATE EXTENSION again"
 
 # ---- a schema with an awkward name --------------------------------------------------------------
 in_database postgres -c 'CREATE DATABASE awkward'

@@ -35,7 +35,7 @@ SELECT is((SELECT array_agg(f.name ORDER BY f.name) FROM our_functions f JOIN pg
 SELECT is((SELECT array_agg(f.proname::text ORDER BY f.proname) FROM our_functions f WHERE has_function_privilege('public', f.oid, 'EXECUTE')),
 	ARRAY['va_check_settings', 'va_current_tenant', 'va_phone_normalize', 'va_phone_try', 'va_version'], 'what everybody may call');
 SELECT is((SELECT array_agg(DISTINCT f.proname::text ORDER BY f.proname::text) FROM our_functions f WHERE has_function_privilege('voiceagent_gateway', f.oid, 'EXECUTE') AND NOT has_function_privilege('public', f.oid, 'EXECUTE')),
-	ARRAY['va_call_events', 'va_call_session', 'va_call_stream_start', 'va_call_tool', 'va_gateway_config', 'va_gateway_report', 'va_secret_read',
+	ARRAY['va_api_key_check', 'va_call_events', 'va_call_session', 'va_call_stream_start', 'va_call_tool', 'va_gateway_config', 'va_gateway_report', 'va_secret_read',
 	'va_webhook_voice_after_stream', 'va_webhook_voice_answer', 'va_webhook_voice_fallback', 'va_webhook_voice_recording', 'va_webhook_voice_status', 'va_webhook_voice_stream_status', 'va_webhook_voice_transcription', 'va_webhook_voice_voicemail'], 'what the gateway may call');
 SELECT is((SELECT array_agg(f.name) FROM our_functions f WHERE has_function_privilege('voiceagent_dispatcher', f.oid, 'EXECUTE') AND NOT has_function_privilege('public', f.oid, 'EXECUTE')), NULL, 'what the dispatcher may call: nothing yet');
 SELECT is((SELECT array_agg(f.name) FROM our_functions f, unnest(ARRAY['voiceagent_admin', 'voiceagent_agent', 'voiceagent_bi']) r WHERE f.proname IN ('va_encrypt', 'va_decrypt', 'va_secret_read', 'va_tool_run') AND has_function_privilege(r, f.oid, 'EXECUTE')), NULL, 'nobody but the gateway reads a secret');
@@ -57,7 +57,7 @@ SET ROLE voiceagent_agent;
 SELECT is(pg_temp.counts(), '0 0 0 0', 'without a tenant: nothing');
 SELECT set_config('voiceagent.tenant_id', :'mine', false) \g /dev/null
 SELECT is(pg_temp.counts(), '1 1 1 1 1', 'with one: its own');
-SELECT is((SELECT count(*)::int FROM tools), 2, 'and the common tools');
+SELECT is((SELECT count(*)::int FROM tools), 5, 'and the common tools');
 SELECT is((SELECT count(*)::int FROM call_timings), 0, 'and its timings');
 SELECT is(pg_temp.sqlstate_of(s), '42501', 'refused: ' || s) FROM unnest(ARRAY['SELECT FROM tenant_secrets', 'SELECT FROM settings', 'SELECT FROM call_tokens', 'UPDATE tenants SET settings = settings', 'INSERT INTO tools (name) VALUES (NULL)',
 	'UPDATE phone_numbers SET is_active = false', 'SELECT va_gateway_config()', 'SELECT va_secret_read(NULL, NULL)', 'SELECT va_secret_set(NULL, NULL, NULL)', 'SELECT va_encrypt($$x$$, $$y$$)', 'SELECT va_health()', 'SELECT va_lead_upsert(NULL, NULL, NULL)',

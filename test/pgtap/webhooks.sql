@@ -21,7 +21,7 @@ SELECT is(:'session'::jsonb - ARRAY['token', 'system_prompt', 'tools', 'call_id'
 	'greeting', 'Hello! Thank you for calling Test +15551230002. I''m Sarah, how may I help you today?', 'resumed', false, 'max_duration_s', 1800,
 	'inactivity_s', 30, 'inactivity_message', 'Are you still there?', 'apology', 'I''m sorry, our assistant cannot talk right now.',
 	'prepare_timeout_ms', 5000, 'engine_settings', '{}'::jsonb), 'answer: the session');
-SELECT is((SELECT array_agg(t ->> 'name' ORDER BY t ->> 'name') FROM jsonb_array_elements(:'session'::jsonb -> 'tools') t), ARRAY['capture_lead', 'end_call'], 'answer: the tools');
+SELECT is((SELECT array_agg(t ->> 'name' ORDER BY t ->> 'name') FROM jsonb_array_elements(:'session'::jsonb -> 'tools') t), ARRAY['book_appointment', 'capture_lead', 'check_availability', 'end_call', 'escalate_to_human'], 'answer: the tools');
 SELECT is((SELECT count(*)::int FROM analytics_events WHERE event_type = 'call_answered'), 1, 'answer: one domain event');
 SELECT matches(:'session'::jsonb ->> 'token', '^[0-9a-f]{32}$', 'the token has 128 bits');
 SELECT is((SELECT count(*)::int FROM call_tokens WHERE token_hash = sha256((:'session'::jsonb ->> 'token')::bytea)), 1, 'of the token the hash alone is stored');

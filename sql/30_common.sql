@@ -141,6 +141,15 @@ BEGIN
 END
 $$;
 
+-- For what is worth less than waiting for the disk: the next report, or the next piece of a turn, says more. Should the
+-- server crash within the next moment, the transaction may be lost; whatever is committed after it is not.
+CREATE FUNCTION @extschema@.va_commit_lazily() RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM set_config('synchronous_commit', 'off', true);
+END
+$$;
+
 -- Counts something that happened in the database on behalf of a gateway.
 CREATE FUNCTION @extschema@.va_count(p_gateway text, p_name text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -436,6 +436,9 @@ BEGIN
 	IF coalesce(p_source, '') = '' OR jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
 		RAISE EXCEPTION 'events need a source and an array' USING ERRCODE = 'VA005';
 	END IF;
+	IF NOT jsonb_path_exists(p_events, '$[*] ? (@.kind != "partial")') THEN
+		PERFORM @extschema@.va_commit_lazily();
+	END IF;
 	SELECT c.tenant_id INTO v_tenant FROM @extschema@.calls c WHERE c.id = p_call_id FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'unknown call %', p_call_id USING ERRCODE = 'VA004';

@@ -79,6 +79,7 @@ BEGIN
 	IF p_gateway IS NULL OR jsonb_typeof(p_report) IS DISTINCT FROM 'object' THEN
 		RAISE EXCEPTION 'a report needs a gateway and an object' USING ERRCODE = 'VA005';
 	END IF;
+	PERFORM @extschema@.va_commit_lazily();
 	FOR v_stale IN SELECT s.pid FROM @extschema@.gateway_status s
 				   WHERE s.gateway = p_gateway
 					 AND (s.pid = v_pid AND @extschema@.va_number(s.report, 'uptime_s') > v_uptime

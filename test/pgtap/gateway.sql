@@ -78,4 +78,24 @@ SELECT matches((SELECT detail FROM va_health() WHERE "check" = 'tenant test-1555
 -- ---- events for applications
 SELECT lives_ok(format($$SELECT va_emit(%L, 'big', NULL, NULL, jsonb_build_object('x', repeat('€', 9000)))$$, :'tenant'), 'an event larger than a notification');
 SELECT is((SELECT length(event_data ->> 'x') FROM analytics_events WHERE event_type = 'big'), 9000, 'is kept whole in its row');
+
+-- ---- what may be lost in a crash: reports and pieces of turns, nothing else
+SELECT pg_temp.tenant('+15551230099') \g /dev/null
+SELECT call_id AS lazy FROM pg_temp.answer('CALAZY', '{"To": "+15551230099"}') \gset
+CREATE FUNCTION pg_temp.commits(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	SET LOCAL synchronous_commit = on;
+	EXECUTE statement;
+	RETURN current_setting('synchronous_commit');
+END
+$$;
+CREATE FUNCTION pg_temp.commits_events(call uuid, kinds text[]) RETURNS text LANGUAGE sql AS $$
+	SELECT pg_temp.commits(format('SELECT va_call_events(%L, %L, %L)', call, 'MZ', (
+		SELECT jsonb_agg(jsonb_build_object('seq', n, 'kind', k, 'data', '{"role": "user", "text": "Hello"}'::jsonb))
+		FROM unnest(kinds) WITH ORDINALITY x (k, n))))
+$$;
+SELECT is(pg_temp.commits($$SELECT va_gateway_report('gw-9', '{"pid": 1}')$$), 'off', 'a report does not wait for the disk');
+SELECT is(pg_temp.commits_events(:'lazy', '{partial,partial}'), 'off', 'nor do pieces of turns');
+SELECT is(pg_temp.commits_events(:'lazy', '{partial,turn}'), 'on', 'a turn does');
+SELECT is(pg_temp.commits($$SELECT pg_temp.answer('CALAZY2', '{"To": "+15551230099"}')$$), 'on', 'and an answer');
 SELECT * FROM finish();

@@ -76,6 +76,72 @@ CREATE FUNCTION @extschema@.va_address_hash(p_address text) RETURNS bytea
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN sha256(convert_to(p_address, 'UTF8'));
 
+-- The zone that a number's country and, where a country has several, area code tell; NULL where they do not. A
+-- country of many zones has that of most of its people.
+CREATE FUNCTION @extschema@.va_number_zone(phone text) RETURNS text
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_area text := substr(phone, 3, 3);
+BEGIN
+	IF phone LIKE '+1%' THEN
+		RETURN CASE
+			WHEN v_area IN ('206','209','213','236','250','253','279','310','323','341','350','360','408','415','424','425','442','503','509',
+				'510','530','541','559','562','564','604','619','626','628','650','657','661','669','672','702','707','714','725','747',
+				'760','775','778','805','818','820','831','840','858','909','916','925','949','951','971') THEN 'America/Los_Angeles'
+			WHEN v_area IN ('480','520','602','623','928') THEN 'America/Phoenix'
+			WHEN v_area IN ('208','303','307','368','385','403','406','435','505','575','587','719','720','780','801','825','915','970','983','986') THEN 'America/Denver'
+			WHEN v_area IN ('205','210','214','217','218','219','224','225','228','251','254','256','262','270','281','309','312','314','316','318',
+				'319','320','325','331','334','337','346','361','364','402','405','409','414','417','430','431','432','447','464','469','479','501',
+				'504','507','512','515','531','534','539','557','563','572','573','580','601','605','608','612','615','618','620','629','630','636',
+				'641','651','659','660','662','682','701','708','712','713','715','726','730','731','737','763','769','773','779','785','806','815',
+				'816','817','830','832','847','850','870','872','901','903','913','918','920','931','936','938','940','945','952','956','972','975','979','985')
+				THEN 'America/Chicago'
+			WHEN v_area IN ('306','474','639') THEN 'America/Regina'
+			WHEN v_area IN ('204','584') THEN 'America/Winnipeg'
+			WHEN v_area = '907' THEN 'America/Anchorage'
+			WHEN v_area = '808' THEN 'Pacific/Honolulu'
+			WHEN v_area IN ('506','782','902') THEN 'America/Halifax'
+			WHEN v_area = '709' THEN 'America/St_Johns'
+			WHEN v_area IN ('787','939') THEN 'America/Puerto_Rico'
+			WHEN v_area IN ('876','658') THEN 'America/Jamaica'
+			WHEN v_area IN ('809','829','849') THEN 'America/Santo_Domingo'
+			WHEN v_area = '671' THEN 'Pacific/Guam'
+			-- Numbers without a place: no zone.
+			WHEN v_area IN ('800','833','844','855','866','877','888','500','521','522','533','544','566','577','588','600','622','700','710','900') THEN NULL
+			ELSE 'America/New_York' END;
+	END IF;
+	RETURN (SELECT z.zone FROM (VALUES
+		('20','Africa/Cairo'),('211','Africa/Juba'),('212','Africa/Casablanca'),('213','Africa/Algiers'),('216','Africa/Tunis'),('218','Africa/Tripoli'),
+		('220','Africa/Banjul'),('221','Africa/Dakar'),('223','Africa/Bamako'),('225','Africa/Abidjan'),('226','Africa/Ouagadougou'),('228','Africa/Lome'),
+		('229','Africa/Porto-Novo'),('230','Indian/Mauritius'),('231','Africa/Monrovia'),('233','Africa/Accra'),('234','Africa/Lagos'),('237','Africa/Douala'),
+		('243','Africa/Kinshasa'),('244','Africa/Luanda'),('249','Africa/Khartoum'),('250','Africa/Kigali'),('251','Africa/Addis_Ababa'),('252','Africa/Mogadishu'),
+		('254','Africa/Nairobi'),('255','Africa/Dar_es_Salaam'),('256','Africa/Kampala'),('258','Africa/Maputo'),('260','Africa/Lusaka'),('263','Africa/Harare'),
+		('264','Africa/Windhoek'),('267','Africa/Gaborone'),('27','Africa/Johannesburg'),
+		('30','Europe/Athens'),('31','Europe/Amsterdam'),('32','Europe/Brussels'),('33','Europe/Paris'),('34','Europe/Madrid'),('350','Europe/Gibraltar'),
+		('351','Europe/Lisbon'),('352','Europe/Luxembourg'),('353','Europe/Dublin'),('354','Atlantic/Reykjavik'),('355','Europe/Tirane'),('356','Europe/Malta'),
+		('357','Asia/Nicosia'),('358','Europe/Helsinki'),('359','Europe/Sofia'),('36','Europe/Budapest'),('370','Europe/Vilnius'),('371','Europe/Riga'),
+		('372','Europe/Tallinn'),('373','Europe/Chisinau'),('374','Asia/Yerevan'),('375','Europe/Minsk'),('376','Europe/Andorra'),('377','Europe/Monaco'),
+		('380','Europe/Kiev'),('381','Europe/Belgrade'),('382','Europe/Podgorica'),('383','Europe/Belgrade'),('385','Europe/Zagreb'),('386','Europe/Ljubljana'),
+		('387','Europe/Sarajevo'),('389','Europe/Skopje'),('39','Europe/Rome'),('40','Europe/Bucharest'),('41','Europe/Zurich'),('420','Europe/Prague'),
+		('421','Europe/Bratislava'),('423','Europe/Vaduz'),('43','Europe/Vienna'),('44','Europe/London'),('45','Europe/Copenhagen'),('46','Europe/Stockholm'),
+		('47','Europe/Oslo'),('48','Europe/Warsaw'),('49','Europe/Berlin'),
+		('501','America/Belize'),('502','America/Guatemala'),('503','America/El_Salvador'),('504','America/Tegucigalpa'),('505','America/Managua'),
+		('506','America/Costa_Rica'),('507','America/Panama'),('509','America/Port-au-Prince'),('51','America/Lima'),('52','America/Mexico_City'),
+		('53','America/Havana'),('54','America/Argentina/Buenos_Aires'),('55','America/Sao_Paulo'),('56','America/Santiago'),('57','America/Bogota'),
+		('58','America/Caracas'),('591','America/La_Paz'),('592','America/Guyana'),('593','America/Guayaquil'),('595','America/Asuncion'),('598','America/Montevideo'),
+		('60','Asia/Kuala_Lumpur'),('61','Australia/Sydney'),('617','Australia/Brisbane'),('618','Australia/Adelaide'),('6189','Australia/Perth'),('62','Asia/Jakarta'),
+		('63','Asia/Manila'),('64','Pacific/Auckland'),('65','Asia/Singapore'),('66','Asia/Bangkok'),('673','Asia/Brunei'),('675','Pacific/Port_Moresby'),('679','Pacific/Fiji'),
+		('7','Europe/Moscow'),('76','Asia/Almaty'),('77','Asia/Almaty'),('81','Asia/Tokyo'),('82','Asia/Seoul'),('84','Asia/Ho_Chi_Minh'),('852','Asia/Hong_Kong'),
+		('853','Asia/Macau'),('855','Asia/Phnom_Penh'),('856','Asia/Vientiane'),('86','Asia/Shanghai'),('880','Asia/Dhaka'),('886','Asia/Taipei'),
+		('90','Europe/Istanbul'),('91','Asia/Kolkata'),('92','Asia/Karachi'),('93','Asia/Kabul'),('94','Asia/Colombo'),('95','Asia/Yangon'),('960','Indian/Maldives'),
+		('961','Asia/Beirut'),('962','Asia/Amman'),('963','Asia/Damascus'),('964','Asia/Baghdad'),('965','Asia/Kuwait'),('966','Asia/Riyadh'),('967','Asia/Aden'),
+		('968','Asia/Muscat'),('970','Asia/Gaza'),('971','Asia/Dubai'),('972','Asia/Jerusalem'),('973','Asia/Bahrain'),('974','Asia/Qatar'),('975','Asia/Thimphu'),
+		('976','Asia/Ulaanbaatar'),('977','Asia/Kathmandu'),('98','Asia/Tehran'),('992','Asia/Dushanbe'),('993','Asia/Ashgabat'),('994','Asia/Baku'),('995','Asia/Tbilisi'),
+		('996','Asia/Bishkek'),('998','Asia/Tashkent')) AS z (prefix, zone)
+	WHERE phone LIKE '+' || z.prefix || '%' ORDER BY length(z.prefix) DESC LIMIT 1);
+END
+$$;
+
 -- Where a lead's clock is: what they said, what their number says, where the tenant is.
 CREATE FUNCTION @extschema@.va_contact_zone(p_lead @extschema@.leads) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -85,7 +151,7 @@ BEGIN
 	IF v_own IS NOT NULL AND @extschema@.va_zone_valid(v_own) THEN
 		RETURN v_own;
 	END IF;
-	RETURN coalesce(@extschema@.va_phone_zone(p_lead.phone),
+	RETURN coalesce(@extschema@.va_number_zone(p_lead.phone),
 		(SELECT t.timezone FROM @extschema@.tenants t WHERE t.id = p_lead.tenant_id), 'UTC');
 END
 $$;
@@ -674,7 +740,7 @@ GRANT SELECT ON @extschema@.do_not_contact, @extschema@.consents, @extschema@.co
 -- Lists that are imported, for one tenant or all.
 GRANT INSERT, UPDATE, DELETE ON @extschema@.do_not_contact TO voiceagent_admin;
 GRANT EXECUTE ON FUNCTION @extschema@.va_may_contact(uuid, text, timestamptz), @extschema@.va_opt_out(uuid, text, text, text),
-	@extschema@.va_opt_in(uuid, text, text, text), @extschema@.va_opt_out_keyword(text),
+	@extschema@.va_opt_in(uuid, text, text, text), @extschema@.va_opt_out_keyword(text), @extschema@.va_number_zone(text),
 	@extschema@.va_consent_record(uuid, text, text, boolean, text, text, text, jsonb, timestamptz),
 	@extschema@.va_export_person(uuid, text, text), @extschema@.va_erase_person(uuid, text, text)
 	TO voiceagent_admin, voiceagent_agent;

@@ -20,7 +20,8 @@ mkdir -p "$VA_ROOT/build/test-scenarios"
 endless >"$VA_ROOT/build/test-scenarios/endless.json"
 flow_start || exit 1
 lab_engine_restart --burst-ms 600000 || exit 1
-flow_tenant +15551231001 endless-rt
+# (The engine takes its time to get so much speech ready.)
+flow_tenant +15551231001 endless-rt '{"prepare_timeout_ms": 60000}' || exit 1
 flow_tenant +15551231002 errand
 flow_tenant +15551231003 short-rt
 ok 'the gateway learns the account' va_wait_until 10 gateway_knows_account
@@ -51,6 +52,7 @@ talk &
 talker=$!
 va_at_exit "kill $talker 2>/dev/null"
 ok 'the stream is accepted' va_wait_for "SELECT count(*) = 1 FROM call_metrics WHERE stream_sid = 'MZ77'" 10
+ok 'the agent has begun to speak' va_wait_for "SELECT first_audio_at IS NOT NULL FROM call_metrics WHERE stream_sid = 'MZ77'" 60
 call_begin errand +15551231002 errand
 call_begin short-rt +15551231003 short-rt
 ws_text '{"event":"dtmf","sequenceNumber":"2","streamSid":"MZ77","dtmf":{"track":"inbound_track","digit":"1"}}'

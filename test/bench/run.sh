@@ -5,7 +5,7 @@
 #
 #   QUICK=1        two minutes instead of ten: one round of short windows
 #   CALLS="100 200 400"   WHO="gateway relay_epoll relay_node"   WINDOW=10 (s)   ROUNDS=3
-#   DOCS=1         also writes the results into docs/bench.md
+#   WRITE_DOCS=1         also writes the results into docs/bench.md
 #
 # Core 0 carries the process under test alone; the generator, PostgreSQL and this script are on
 # core 1. All on loopback. Raw results: build/bench/results.jsonl, one object a run.
@@ -231,5 +231,5 @@ fi
 		$([ ! -f "$out/webhook.jsonl" ] || echo "$out/webhook.jsonl")
 } > "$out/results.md"
 cat "$out/results.md"
-[ -z "${DOCS:-}" ] || write_docs
+[ -z "${WRITE_DOCS:-}" ] || write_docs
 exit $status

@@ -15,7 +15,8 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=$ROOT/build
-MIRROR=${DEBIAN_MIRROR:-}
+# The mirror that this machine itself installs from.
+MIRROR=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -v security | head -n 1)}
 
 skip()
 {
@@ -59,7 +60,7 @@ make_base()
   remove_tree "$tree"
   mkdir -p "$tree"
   echo "debootstrap $suite from $MIRROR"
-  debootstrap --variant=minbase --include=ca-certificates,make,git "$suite" "$tree" "$MIRROR" \
+  debootstrap --variant=minbase --include=ca-certificates,make,git "$suite" "$tree" ${MIRROR:+"$MIRROR"} \
     >"$BUILD/debootstrap-$suite.log" 2>&1 || {
     tail -n 5 "$BUILD/debootstrap-$suite.log"
     remove_tree "$tree"

@@ -67,6 +67,9 @@ INSERT INTO holidays (tenant_id, date, intervals) VALUES (:'tenant', '2030-12-24
 INSERT INTO follow_up_sequences (tenant_id, temperature, name) VALUES (:'tenant', 'cold', 'own') RETURNING id AS sequence \gset
 INSERT INTO follow_up_steps (sequence_id, step, delay, channels, purpose) VALUES (:'sequence', 1, 5, '{email,sms}', 'hello');
 SELECT va_lead_advance(lead_id, 'qualify') FROM calls;
+SELECT agent_id FROM va_agent_pick(:'tenant');
+SELECT va_api_key_create(:'tenant', 'website', '{leads:write}');
+SELECT va_opt_out(:'tenant', '+15551230099', 'sms', 'replied STOP');
 INSERT INTO notifications (tenant_id, lead_id, channel, direction, status) SELECT tenant_id, lead_id, 'sms', 'inbound', 'received' FROM calls;
 INSERT INTO leads (tenant_id, status, qualification_data, follow_ups_since) VALUES (:'tenant', 'contacted', '{"budget": 1}', now());
 INSERT INTO notifications (tenant_id, lead_id, channel, direction, status) SELECT tenant_id, id, 'sms', 'inbound', 'received' FROM leads WHERE status = 'contacted';

@@ -18,5 +18,10 @@
 #define ERRCODE_VA_TOOL MAKE_SQLSTATE('V', 'A', '0', '0', '8')
 #define ERRCODE_VA_SETTING MAKE_SQLSTATE('V', 'A', '0', '0', '9')
 #define ERRCODE_VA_TWIML MAKE_SQLSTATE('V', 'A', '0', '1', '0')
+#define ERRCODE_VA_UNKNOWN_LEAD MAKE_SQLSTATE('V', 'A', '0', '2', '0')
+#define ERRCODE_VA_TIME_TAKEN MAKE_SQLSTATE('V', 'A', '0', '3', '0')
+#define ERRCODE_VA_APPOINTMENT_STEP MAKE_SQLSTATE('V', 'A', '0', '3', '1')
+#define ERRCODE_VA_UNKNOWN_APPOINTMENT MAKE_SQLSTATE('V', 'A', '0', '3', '2')
+#define ERRCODE_VA_UNKNOWN_PERSON MAKE_SQLSTATE('V', 'A', '0', '3', '3')
 
 #endif

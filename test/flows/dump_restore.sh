@@ -60,6 +60,10 @@ SELECT va_webhook_voice_status('AC00000000000000000000000000000001', '{"CallSid"
 INSERT INTO appointments (tenant_id, lead_id, call_id, title, scheduled_at) SELECT tenant_id, lead_id, id, 'Viewing', now() FROM calls;
 INSERT INTO notifications (tenant_id, lead_id, channel, template_data) SELECT tenant_id, lead_id, 'sms', '{"x": 1}' FROM calls;
 INSERT INTO follow_up_tasks (tenant_id, lead_id, call_id, scheduled_for) SELECT tenant_id, lead_id, id, now() FROM calls;
+SELECT va_escalate(:'call', 'wants a person');
+SELECT va_appointment_book(id, '2030-03-04 10:00Z', call => :'call') FROM leads;
+SELECT va_opt_out(:'tenant', 'jane@x.org', 'email');
+SELECT va_api_key_create(:'tenant', 'web site', '{leads:read}');
 UPDATE conversation_sessions SET checkpoint_data = '\x00ff';
 SQL
 }

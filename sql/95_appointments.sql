@@ -3,18 +3,20 @@
 --
 -- Whose time an appointment takes is its calendar: the person's, or the tenant's own where it has no people. A row
 -- written by hand without a person takes nobody's time. One calendar holds no two live appointments at
--- once: an exclusion constraint says so, whoever writes (docs/decisions/004-appointments-on-one-number-line.md).
+-- once: an exclusion constraint says so, whoever writes (docs/decisions/004-calendars-as-addresses.md).
 
 ALTER TABLE @extschema@.appointments
 	ADD COLUMN calendar_id UUID,             -- human_agents.id, or tenants.id; NULL: nobody's
-	ADD COLUMN calendar_span NUMRANGE,       -- what it takes of the calendar, see va_calendar_span; NULL: nothing (any more)
+	ADD COLUMN calendar_key INET,            -- the same, see va_calendar_key
+	ADD COLUMN calendar_span TSTZRANGE,      -- what it takes of the calendar; NULL: nothing (any more)
 	ADD COLUMN cancelled_at TIMESTAMPTZ,
 	ADD COLUMN cancel_reason TEXT,
 	ADD COLUMN rescheduled_count INTEGER NOT NULL DEFAULT 0,
 	ADD CONSTRAINT appointments_meeting_type CHECK (meeting_type IN ('in_person', 'phone', 'video')),
 	ADD CONSTRAINT appointments_finite CHECK (isfinite(scheduled_at)),
 	ADD CONSTRAINT appointments_length CHECK (duration_minutes <= 1440),
-	ADD CONSTRAINT appointments_no_double_booking EXCLUDE USING gist (calendar_span WITH &&);
+	ADD CONSTRAINT appointments_no_double_booking
+		EXCLUDE USING gist (calendar_key inet_ops WITH =, calendar_span WITH &&);
 
 ALTER TABLE @extschema@.notifications
 	ADD COLUMN appointment_id UUID REFERENCES @extschema@.appointments(id) ON DELETE CASCADE;
@@ -23,22 +25,11 @@ CREATE UNIQUE INDEX idx_notifications_planned ON @extschema@.notifications (appo
 	WHERE status = 'pending';
 CREATE INDEX idx_notifications_appointment ON @extschema@.notifications (appointment_id);
 
--- A stretch of one calendar as a stretch of the number line: every calendar has a lane of its own, 10^13 seconds
--- wide, at the place of its UUID read as a number. Exact to the microsecond and for each of the 2^128
--- calendars, and an operator class for ranges of numbers is built in.
-CREATE FUNCTION @extschema@.va_calendar_span(p_calendar uuid, p_from timestamptz, p_to timestamptz) RETURNS numrange
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_hex text := replace(p_calendar::text, '-', '');
-	v_lane numeric := (('x' || substr(v_hex, 1, 8))::bit(32)::bigint * 79228162514264337593543950336
-		+ ('x' || substr(v_hex, 9, 8))::bit(32)::bigint * 18446744073709551616
-		+ ('x' || substr(v_hex, 17, 8))::bit(32)::bigint * 4294967296::numeric
-		+ ('x' || substr(v_hex, 25, 8))::bit(32)::bigint) * 10000000000000;
-BEGIN
-	-- A timestamptz is at least 210 thousand million seconds before 1970 and at most 9.3 million million after.
-	RETURN numrange(v_lane + 300000000000 + extract(epoch FROM p_from), v_lane + 300000000000 + extract(epoch FROM p_to));
-END
-$$;
+-- A UUID in the clothes of an IPv6 address: both are 128 bits, and for addresses the server has an operator class in
+-- GiST that knows equality. For UUIDs only btree_gist has one, which would be one more extension to install.
+CREATE FUNCTION @extschema@.va_calendar_key(p_calendar uuid) RETURNS inet
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN regexp_replace(replace(p_calendar::text, '-', ''), '(....)(?=.)', '\1:', 'g')::inet;
 
 -- The steps that exist. The same status is a change of something else.
 CREATE FUNCTION @extschema@.va_appointment_step(p_from text, p_to text) RETURNS boolean
@@ -54,10 +45,10 @@ BEGIN
 	NEW.status := coalesce(NEW.status, 'scheduled');
 	NEW.duration_minutes := coalesce(NEW.duration_minutes, 30);
 	NEW.calendar_id := coalesce(NEW.assigned_agent_id, CASE WHEN NEW.calendar_id = NEW.tenant_id THEN NEW.calendar_id END);
-	NEW.calendar_span := CASE WHEN NEW.calendar_id IS NOT NULL AND NEW.status IN ('scheduled', 'confirmed') AND isfinite(NEW.scheduled_at)
-							   AND NEW.duration_minutes > 0
-		THEN @extschema@.va_calendar_span(NEW.calendar_id, NEW.scheduled_at, NEW.scheduled_at + make_interval(mins => NEW.duration_minutes)) END;
-	IF NEW.calendar_span IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.calendar_span IS DISTINCT FROM OLD.calendar_span) THEN
+	NEW.calendar_key := @extschema@.va_calendar_key(NEW.calendar_id);
+	NEW.calendar_span := CASE WHEN NEW.calendar_id IS NOT NULL AND NEW.status IN ('scheduled', 'confirmed') AND NEW.duration_minutes > 0
+		THEN tstzrange(NEW.scheduled_at, NEW.scheduled_at + make_interval(mins => NEW.duration_minutes)) END;
+	IF NEW.calendar_span IS NOT NULL AND (TG_OP = 'INSERT' OR (NEW.calendar_key, NEW.calendar_span) IS DISTINCT FROM (OLD.calendar_key, OLD.calendar_span)) THEN
 		-- Two rows that exclude each other, written at once, would each wait for the other.
 		PERFORM @extschema@.va_calendar_lock(NEW.tenant_id);
 	END IF;
@@ -79,7 +70,8 @@ BEGIN
 END
 $$;
 CREATE TRIGGER appointments_keep
-	BEFORE INSERT OR UPDATE OF scheduled_at, duration_minutes, status, assigned_agent_id, calendar_id, calendar_span, tenant_id
+	BEFORE INSERT OR UPDATE OF scheduled_at, duration_minutes, status, assigned_agent_id, calendar_id, calendar_key, calendar_span,
+		tenant_id
 	ON @extschema@.appointments FOR EACH ROW EXECUTE FUNCTION @extschema@.va_appointments_keep();
 
 -- Bookings of one tenant take turns until the transaction ends. One lock, so no two can hold one each and want the
@@ -161,11 +153,13 @@ $$;
 CREATE FUNCTION @extschema@.va_calendar_busy(p_calendar uuid, p_from timestamptz, p_to timestamptz, p_buffer interval,
 											 p_except uuid DEFAULT NULL) RETURNS tstzmultirange
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_key inet := @extschema@.va_calendar_key(p_calendar);
 BEGIN
 	RETURN (SELECT coalesce(range_agg(tstzrange(a.scheduled_at - p_buffer,
 											 a.scheduled_at + make_interval(mins => a.duration_minutes) + p_buffer)), '{}')
 		FROM @extschema@.appointments a
-		WHERE a.calendar_span && @extschema@.va_calendar_span(p_calendar, p_from - p_buffer, p_to + p_buffer)
+		WHERE a.calendar_key = v_key AND a.calendar_span && tstzrange(p_from - p_buffer, p_to + p_buffer)
 		  AND a.id IS DISTINCT FROM p_except);
 END
 $$;
@@ -184,7 +178,8 @@ BEGIN
 	WHERE h.tenant_id = p_tenant AND (h.id = p_agent OR p_agent IS NULL AND h.is_available)
 	ORDER BY (h.id = (SELECT l.assigned_to FROM @extschema@.leads l WHERE l.id = p_lead)) IS TRUE DESC, coalesce(h.priority, 0) DESC,
 		(SELECT count(*) FROM @extschema@.appointments a
-		 WHERE a.calendar_span && @extschema@.va_calendar_span(h.id, p_day - interval '12 hours', p_day + interval '12 hours')), h.id;
+		 WHERE a.calendar_key = @extschema@.va_calendar_key(h.id)
+		   AND a.calendar_span && tstzrange(p_day - interval '12 hours', p_day + interval '12 hours')), h.id;
 	IF NOT FOUND AND NOT EXISTS (SELECT FROM @extschema@.human_agents h WHERE h.tenant_id = p_tenant) THEN
 		RETURN QUERY SELECT p_tenant, NULL::uuid;
 	END IF;

@@ -24,5 +24,9 @@
 #define ERRCODE_VA_STAGE MAKE_SQLSTATE('V', 'A', '0', '2', '3')
 #define ERRCODE_VA_MERGE MAKE_SQLSTATE('V', 'A', '0', '2', '4')
 #define ERRCODE_VA_SEQUENCE MAKE_SQLSTATE('V', 'A', '0', '2', '5')
+#define ERRCODE_VA_TIME_TAKEN MAKE_SQLSTATE('V', 'A', '0', '3', '0')
+#define ERRCODE_VA_APPOINTMENT_STEP MAKE_SQLSTATE('V', 'A', '0', '3', '1')
+#define ERRCODE_VA_UNKNOWN_APPOINTMENT MAKE_SQLSTATE('V', 'A', '0', '3', '2')
+#define ERRCODE_VA_UNKNOWN_PERSON MAKE_SQLSTATE('V', 'A', '0', '3', '3')
 
 #endif

@@ -22,7 +22,7 @@ BEGIN
 						   'statusCallback', @extschema@.va_webhook_url('stream-status')),
 		@extschema@.va_verb('Parameter', NULL, jsonb_build_object('name', 'token', 'value', p_token))
 		|| @extschema@.va_verb('Parameter', NULL, jsonb_build_object('name', 'tenant_id', 'value', p_tenant))))
-	|| @extschema@.va_verb('Redirect', @extschema@.va_webhook_url('after-stream') || '#rc=5&rp=ct',
+	|| @extschema@.va_verb('Redirect', @extschema@.va_webhook_url('after-stream') || '#rc=5&rp=ct,rt,5xx',
 						   '{"method": "POST"}');
 END
 $$;

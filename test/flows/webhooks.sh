@@ -44,7 +44,7 @@ matches 'with an XML declaration' "$twiml" '^<\?xml version="1.0" encoding="UTF-
 matches 'with a stream' "$twiml" "<Response><Connect><Stream [^>]*url=\"ws://127.0.0.1:($VA_HTTP_PORT|$VA_MEDIA_PORT)/media-stream\""
 matches 'whose events are reported' "$twiml" 'statusCallback="[^"]*/webhook/voice/stream-status"'
 matches 'with a token of at least 128 bits' "$twiml" '<Parameter name="token" value="[A-Za-z0-9_-]{22,}"/>'
-matches 'and what follows it' "$twiml" '</Connect><Redirect method="POST">[^<]*/webhook/voice/after-stream#rc=5&amp;rp=ct</Redirect></Response>$'
+matches 'and what follows it' "$twiml" '</Connect><Redirect method="POST">[^<]*/webhook/voice/after-stream#rc=5&amp;rp=ct,rt,5xx</Redirect></Response>$'
 if command -v xmllint >/dev/null; then
   ok 'it is well-formed' xmllint --noout - <<<"$twiml"
 else

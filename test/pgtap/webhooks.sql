@@ -11,7 +11,7 @@ $$;
 -- ---- answer
 SELECT * FROM pg_temp.answer('CA1') \gset
 SELECT is(:'http_status'::text, '200', 'answer: 200');
-SELECT is(pg_temp.plain(:'body'), '<?xml version="1.0" encoding="UTF-8"?><Response><Connect><Stream url="wss://voice.example.com/p/media-stream" statusCallback="https://voice.example.com/p/webhook/voice/stream-status"><Parameter name="token" value="' || (:'session'::jsonb ->> 'token') || '"/><Parameter name="tenant_id" value="' || :'tenant' || '"/></Stream></Connect><Redirect method="POST">https://voice.example.com/p/webhook/voice/after-stream#rc=5&amp;rp=ct</Redirect></Response>', 'answer: the stream, then the question what next');
+SELECT is(pg_temp.plain(:'body'), '<?xml version="1.0" encoding="UTF-8"?><Response><Connect><Stream url="wss://voice.example.com/p/media-stream" statusCallback="https://voice.example.com/p/webhook/voice/stream-status"><Parameter name="token" value="' || (:'session'::jsonb ->> 'token') || '"/><Parameter name="tenant_id" value="' || :'tenant' || '"/></Stream></Connect><Redirect method="POST">https://voice.example.com/p/webhook/voice/after-stream#rc=5&amp;rp=ct,rt,5xx</Redirect></Response>', 'answer: the stream, then the question what next');
 SELECT is(:'tenant_id'::text, :'tenant', 'answer: the tenant of the number');
 SELECT row_eq(format('SELECT direction::text, status::text, from_number::text, to_number::text, started_at IS NOT NULL FROM calls WHERE id = %L', :'call_id'),
 	ROW('inbound'::text, 'in-progress'::text, '+15551230001'::text, '+15551230002'::text, true), 'answer: the call''s row');

@@ -23,6 +23,11 @@ under_way()
     WHERE c.twilio_call_sid = '$(call_sid "$1")'"
 }
 
+both_under_way()
+{
+  under_way errand "$@" && under_way errand-rt "$@"
+}
+
 now_ms()
 {
   echo $((${EPOCHREALTIME/./} / 1000))

@@ -13,7 +13,7 @@ resume()
   [ -z "$server" ] || kill -CONT $server 2>/dev/null
 }
 va_at_exit resume
-ok 'the agent speaks' va_wait_until 30 under_way errand agent 'From Monday'
+ok 'both agents speak' va_wait_until 30 both_under_way agent 'From Monday'
 gateway=$(gateway_pids)
 server="$VA_PID $(pgrep -P "$VA_PID" | tr '\n' ' ')"
 turns=$(row "SELECT sum(conversation_turns) FROM calls")

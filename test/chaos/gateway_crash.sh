@@ -4,11 +4,18 @@
 # to their end with nothing lost.
 . "$(dirname "$0")/calls.sh"
 
-flow_start || exit 1
+flow_start log_timezone=UTC || exit 1
 two_errands
 before=$(server_start)
 
-# kill_gateway SIGNAL: and measures how long nobody answers.
+# When the newest gateway began to listen, by the server's log: our own looking comes late on a busy
+# machine.
+listening_ms()
+{
+  date -d "$(sed -n 's/^\([0-9: .-]*UTC\) .* listens on .*/\1/p' "$VA_LOG" | tail -n 1)" +%s%3N
+}
+
+# kill_gateway SIGNAL: and measures how long nobody listens.
 kill_gateway()
 {
   local old began
@@ -17,13 +24,13 @@ kill_gateway()
   kill "-$1" "$old"
   ok "SIG$1: it is dead" va_wait_until 5 va_is_gone "$old"
   ok "SIG$1: a new one answers" va_wait_until 10 lab_gateway_healthy
-  took=$(($(now_ms) - began))
+  took=$(($(listening_ms) - began))
   echo "# SIG$1: back after $took ms"
   ok "SIG$1: within a second" [ $took -le 1000 ]
   ok "SIG$1: it is another process" new_gateway "$old"
 }
 
-ok 'the agent speaks' va_wait_until 30 under_way errand agent 'From Monday'
+ok 'both agents speak' va_wait_until 30 both_under_way agent 'From Monday'
 kill_gateway SEGV
 ok 'the conversation goes on' va_wait_until 30 under_way errand-rt user 'And where'
 kill_gateway KILL

@@ -5,7 +5,7 @@
 
 flow_start || exit 1
 two_errands
-ok 'the agent speaks' va_wait_until 30 under_way errand agent 'From Monday'
+ok 'both agents speak' va_wait_until 30 both_under_way agent 'From Monday'
 programs="$(gateway_pids) $(pgrep -P "$VA_PID" -f 'voiceagent ' | tr '\n' ' ')"
 ok 'there are programs of ours' [ "$(wc -w <<<"$programs")" -ge 3 ]
 

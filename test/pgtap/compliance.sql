@@ -90,8 +90,8 @@ SELECT is(pg_temp.sqlstate_of(format('SELECT va_opt_out(%s)', a)), c, 'refused: 
 -- ---- consent, with proof
 DELETE FROM consents;
 SELECT is(pg_temp.may(:'max', 'recording', '2030-01-15 03:00Z'), 'never | no consent', 'recording needs consent');
-SELECT va_consent_record(:'tenant', '+49 30 55555', 'recording', true, 'spoken', 'May we record this call?', 'call CA1', '{"second": 12}') AS consent \gset
-SELECT is(pg_temp.may(:'max', 'recording', '2030-01-15 03:00Z'), 'yes', 'given, at any hour'), row_eq(format('SELECT lead_id, address, granted, what, how, source, proof, at <= now() FROM consents WHERE id = %L', :'consent'), ROW(:'max'::uuid, '+493055555'::text, true, 'May we record this call?'::text, 'spoken'::text, 'call CA1'::text, '{"second": 12}'::jsonb, true), 'with its proof');
+SELECT va_consent_record(:'tenant', '+49 30 55555', 'recording', true, 'spoken', 'May we record this call?', 'call CAtrace1', '{"second": 12}') AS consent \gset
+SELECT is(pg_temp.may(:'max', 'recording', '2030-01-15 03:00Z'), 'yes', 'given, at any hour'), row_eq(format('SELECT lead_id, address, granted, what, how, source, proof, at <= now() FROM consents WHERE id = %L', :'consent'), ROW(:'max'::uuid, '+493055555'::text, true, 'May we record this call?'::text, 'spoken'::text, 'call CAtrace1'::text, '{"second": 12}'::jsonb, true), 'with its proof');
 SELECT va_consent_record(:'tenant', '+493055555', 'recording', false, 'spoken') \g /dev/null
 SELECT is(pg_temp.may(:'max', 'recording', '2030-01-15 03:00Z'), 'never | consent withdrawn', 'withdrawn');
 SELECT va_consent_record(:'tenant', '+493055555', 'recording', true, 'spoken', at => now() - interval '1 year') \g /dev/null
@@ -105,10 +105,10 @@ UPDATE tenants SET settings = settings - 'consent_required' WHERE id = :'tenant'
 
 -- ---- one person everywhere
 UPDATE tenants SET settings = settings || '{"twilio_account_sid": "AC00000000000000000000000000000001"}';
-SELECT call_id AS call, session ->> 'token' AS token FROM pg_temp.answer('CA1', '{"From": "+493055555"}') \gset
-SELECT va_call_stream_start(:'acme', 'CA1', 'MZ1', :'token', 'gw-1'), va_call_tool(:'call', 't1', 'capture_lead', '{"name": "Max Muster", "budget": "500k"}'),
+SELECT call_id AS call, session ->> 'token' AS token FROM pg_temp.answer('CAtrace1', '{"From": "+493055555"}') \gset
+SELECT va_call_stream_start(:'acme', 'CAtrace1', 'MZ1', :'token', 'gw-1'), va_call_tool(:'call', 't1', 'capture_lead', '{"name": "Max Muster", "budget": "500k"}'),
 	va_call_events(:'call', 'MZ1', '[{"seq": 1, "kind": "turn", "data": {"role": "user", "text": "I am Max Muster"}}, {"seq": 2, "kind": "metrics", "data": {"frames_in": 7}}]') \g /dev/null
-SELECT va_webhook_voice_recording(:'acme', pg_temp.form('CA1', '{"RecordingUrl": "https://r/1", "RecordingSid": "RE1"}'), NULL, 'gw-1'), va_webhook_voice_status(:'acme', pg_temp.form('CA1', '{"CallStatus": "completed", "CallDuration": "60"}'), NULL, 'gw-1') \g /dev/null
+SELECT va_webhook_voice_recording(:'acme', pg_temp.form('CAtrace1', '{"RecordingUrl": "https://r/1", "RecordingSid": "RE1"}'), NULL, 'gw-1'), va_webhook_voice_status(:'acme', pg_temp.form('CAtrace1', '{"CallStatus": "completed", "CallDuration": "60"}'), NULL, 'gw-1') \g /dev/null
 INSERT INTO appointments (tenant_id, lead_id, call_id, title, scheduled_at) VALUES (:'tenant', :'max', :'call', 'Max Muster', '2030-01-15 12:00Z');
 INSERT INTO notifications (tenant_id, channel, direction, from_address, body) VALUES (:'tenant', 'email', 'inbound', 'Max@X.org', 'from Max Muster, not known as a lead');
 SELECT va_opt_out(:'tenant', 'max@x.org', 'email') \g /dev/null
@@ -118,7 +118,7 @@ SELECT is((SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(:'export'::json
 SELECT is(jsonb_array_length(:'export'::jsonb -> 'leads'), 1, 'the lead'), is(:'export'::jsonb #>> '{calls,0,transcript,0,text}', 'I am Max Muster', 'what was said'), ok(:'export'::jsonb::text LIKE '%not known as a lead%', 'and what came from the address alone'), ok(:'export'::jsonb::text NOT LIKE '%Other%', 'nobody else');
 -- The eight are three of this test and the five steps planned for a lead of that temperature.
 SELECT va_erase_person(:'tenant', email => 'MAX@x.org') AS erased \gset
-SELECT is(:'erased'::jsonb #- '{deleted,analytics_events}' #- '{deleted,lead_actions}' #- '{deleted,lead_stage_history}' #- '{recordings_at_twilio,0,call_id}', '{"deleted": {"leads": 1, "consents": 5, "call_events": 2, "appointments": 1, "notifications": 5, "tool_invocations": 1, "follow_up_tasks": 8, "conversation_sessions": 1}, "calls_blanked": 1, "do_not_contact_kept_as_digest": 1, "recordings_at_twilio": [{"url": "https://r/1", "call_sid": "CA1", "recording_sid": "RE1"}]}', 'the erasure says what it did');
+SELECT is(:'erased'::jsonb #- '{deleted,analytics_events}' #- '{deleted,lead_actions}' #- '{deleted,lead_stage_history}' #- '{recordings_at_twilio,0,call_id}', '{"deleted": {"leads": 1, "consents": 5, "call_events": 2, "appointments": 1, "notifications": 5, "tool_invocations": 1, "follow_up_tasks": 8, "conversation_sessions": 1}, "calls_blanked": 1, "do_not_contact_kept_as_digest": 1, "recordings_at_twilio": [{"url": "https://r/1", "call_sid": "CAtrace1", "recording_sid": "RE1"}]}', 'the erasure says what it did');
 CREATE FUNCTION pg_temp.traces(word text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	v_table text;
@@ -131,7 +131,7 @@ BEGIN
 	END LOOP;
 	RETURN v_all;
 END $$;
-SELECT is(nullif(btrim(pg_temp.traces(w)), ''), t, 'traces of ' || w) FROM (VALUES ('muster', NULL), ('max@x', NULL), ('500k', NULL), ('https://r/', NULL), ('CA1', NULL), ('493055555', 'leads'), ('493055556', 'leads notifications')) AS x (w, t);
+SELECT is(nullif(btrim(pg_temp.traces(w)), ''), t, 'traces of ' || w) FROM (VALUES ('muster', NULL), ('max@x', NULL), ('500k', NULL), ('https://r/', NULL), ('CAtrace1', NULL), ('493055555', 'leads'), ('493055556', 'leads notifications')) AS x (w, t);
 SELECT is((SELECT count(*)::int FROM leads WHERE phone = '+493055555'), 1, 'another tenant''s lead stays');
 SELECT row_eq(format('SELECT duration_seconds, conversation_turns, status::text, direction::text FROM calls WHERE id = %L', :'call'), ROW(60, 1, 'completed'::text, 'inbound'::text), 'of the call the figures stay'), is((SELECT frames_in FROM call_metrics WHERE call_id = :'call'), 7::bigint, 'its metrics too');
 SELECT is(pg_temp.may(pg_temp.lead(:'tenant', NULL, NULL, 'max@x.org'), 'email', now()), 'never | on the do-not-contact list', 'and the wish to be left alone');

@@ -15,6 +15,7 @@
 
 #define FOLD_AT 76 /* RFC 5322, 2.1.1: lines should have at most 78 characters */
 #define WORD_BYTES 42 /* of text in one encoded word: 56 of base64, 12 around it */
+#define WORD_MAX 66 /* a longer one is encoded, so that it can be folded */
 #define LINE_BYTES 57 /* of data in one line of base64: 76 characters */
 #define MIXED "=_voiceagent_mixed"
 #define ALTERNATIVE "=_voiceagent_alternative"
@@ -24,12 +25,13 @@ struct header
 {
 	struct buf *out;
 	size_t column;
+	bool begun; /* a fold before the first piece would leave a line with nothing but the name */
 };
 
 static struct header
 header_begin(struct buf *out, const char *name)
 {
-	struct header h = {out, strlen(name) + 1};
+	struct header h = {out, strlen(name) + 1, false};
 
 	buf_str(out, name);
 	buf_str(out, ":");
@@ -40,7 +42,7 @@ header_begin(struct buf *out, const char *name)
 static void
 header_piece(struct header *h, const char *text, size_t len)
 {
-	if (h->column + 1 + len > FOLD_AT && h->column > 1)
+	if (h->column + 1 + len > FOLD_AT && h->begun)
 	{
 		buf_str(h->out, "\r\n");
 		h->column = 0;
@@ -48,6 +50,7 @@ header_piece(struct header *h, const char *text, size_t len)
 	buf_char(h->out, ' ');
 	buf_add(h->out, text, len);
 	h->column += 1 + len;
+	h->begun = true;
 }
 
 static void
@@ -104,7 +107,7 @@ plain(const char *text)
 		if ((unsigned char) *c < 0x20 || (unsigned char) *c > 0x7E)
 			return false;
 		word = *c == ' ' ? 0 : word + 1;
-		if (word > FOLD_AT - 2)
+		if (word > WORD_MAX)
 			return false;
 	}
 	return strstr(text, "=?") == NULL && text[0] != ' ' && strstr(text, "  ") == NULL &&

@@ -48,6 +48,18 @@ copy_upper(char *out, size_t size, const char *text, size_t len)
 	out[len] = '\0';
 }
 
+/* Ours are; of others nothing is known here anyway. */
+static bool
+printable(const char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		if (*text <= 0x20 || *text > 0x7E)
+			return false;
+	}
+	return true;
+}
+
 bool
 ics_read_reply(const char *text, size_t len, struct ics_reply *reply)
 {
@@ -79,5 +91,6 @@ ics_read_reply(const char *text, size_t len, struct ics_reply *reply)
 						   strcspn(answer + 10, ";:"));
 		}
 	}
-	return is_reply && reply->uid[0] != '\0' && reply->partstat[0] != '\0';
+	return is_reply && reply->uid[0] != '\0' && reply->partstat[0] != '\0' &&
+		   printable(reply->uid) && printable(reply->partstat);
 }

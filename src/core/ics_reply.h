@@ -16,7 +16,7 @@ struct ics_reply
 };
 
 /* Reads an iCalendar object with METHOD:REPLY. False when it is none, or names no event or no
- * answer. text need not end in NUL. */
+ * answer in printable ASCII. text need not end in NUL. */
 bool ics_read_reply(const char *text, size_t len, struct ics_reply *reply);
 
 #endif

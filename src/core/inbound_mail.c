@@ -259,7 +259,7 @@ header_value(const char *headers, const char *name, char *out)
 					out[at++] = *from;
 				from++;
 			}
-			out[at] = '\0';
+			out[utf8_cut(out, at)] = '\0';
 			mail_clean_text(out);
 			return true;
 		}

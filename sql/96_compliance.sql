@@ -205,8 +205,10 @@ BEGIN
 END
 $$;
 
--- The first instant from p_at on at which the limits allow another attempt.
-CREATE FUNCTION @extschema@.va_contact_rested(p_lead uuid, p_channel text, p_settings jsonb, p_at timestamptz) RETURNS timestamptz
+-- The first instant from p_at on at which the limits allow another attempt. p_except: an attempt that is made again,
+-- and does not count against itself.
+CREATE FUNCTION @extschema@.va_contact_rested(p_lead uuid, p_channel text, p_settings jsonb, p_at timestamptz,
+											  p_except uuid DEFAULT NULL) RETURNS timestamptz
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_window text;
@@ -220,6 +222,7 @@ BEGIN
 		CONTINUE WHEN v_limit IS NULL OR v_limit < 1;
 		SELECT a.at INTO v_oldest FROM @extschema@.contact_attempts a
 		WHERE a.lead_id = p_lead AND a.channel = p_channel AND a.at > p_at - v_length AND a.at <= p_at
+		  AND a.source_id IS DISTINCT FROM p_except
 		ORDER BY a.at DESC OFFSET v_limit - 1 LIMIT 1;
 		IF FOUND THEN
 			v_until := greatest(v_until, v_oldest + v_length);
@@ -240,8 +243,9 @@ BEGIN
 END
 $$;
 
--- The verdict on a lead's row, for functions that have it already.
-CREATE FUNCTION @extschema@.va_contact_verdict(p_lead @extschema@.leads, p_channel text, p_at timestamptz)
+-- The verdict on a lead's row, for functions that have it already. p_except: the message or call that it is about, when
+-- that is an attempt already.
+CREATE FUNCTION @extschema@.va_contact_verdict(p_lead @extschema@.leads, p_channel text, p_at timestamptz, p_except uuid DEFAULT NULL)
 	RETURNS TABLE (verdict text, until timestamptz, why text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -277,7 +281,7 @@ BEGIN
 			END IF;
 		END IF;
 		EXIT WHEN until IS NULL;
-		v_step := @extschema@.va_contact_rested(p_lead.id, v_channel, v_settings, until);
+		v_step := @extschema@.va_contact_rested(p_lead.id, v_channel, v_settings, until, p_except);
 		EXIT WHEN v_step = until;
 		why := coalesce(why, 'attempt limit');
 		until := v_step;

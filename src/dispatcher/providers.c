@@ -3,10 +3,12 @@
  */
 #include <stddef.h>
 
+#include "dispatcher/google.h"
 #include "dispatcher/job.h"
+#include "dispatcher/sendgrid.h"
 #include "dispatcher/sink.h"
+#include "dispatcher/smtp.h"
 
 const struct provider *const providers[] = {
-	&sink_provider,
-	NULL,
+	&google_provider, &sendgrid_provider, &sink_provider, &smtp_provider, NULL,
 };

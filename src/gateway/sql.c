@@ -18,6 +18,12 @@ static const char *const templates[SQL_COUNT] = {
 	[SQL_WEBHOOK_AFTER_STREAM] = WEBHOOK("after_stream"),
 	[SQL_WEBHOOK_STREAM_STATUS] = WEBHOOK("stream_status"),
 	[SQL_WEBHOOK_VOICEMAIL] = WEBHOOK("voicemail"),
+	[SQL_EMAIL_EVENTS] =
+		"SELECT http_status, body FROM %s.va_webhook_email_events($1::uuid, $2::jsonb, $3)",
+	[SQL_EMAIL_INBOUND] =
+		"SELECT http_status, body FROM %s.va_webhook_email_inbound($1::uuid, $2::jsonb, $3)",
+	[SQL_UNSUBSCRIBE] =
+		"SELECT http_status, body FROM %s.va_webhook_unsubscribe($1, $2::boolean, $3)",
 	[SQL_CONFIG] = "SELECT %s.va_gateway_config()",
 	[SQL_STREAM_START] =
 		"SELECT accepted, reason, session FROM %s.va_call_stream_start($1, $2, $3, $4, $5)",

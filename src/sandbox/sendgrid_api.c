@@ -147,7 +147,7 @@ event_of(struct json_object *mail, const char *name, const char *message_id)
 	struct json_object *to =
 		json_text_child(json_object_array_get_idx(people, 0), "to", json_type_array);
 	struct json_object *args = json_text_child(mail, "custom_args", json_type_object);
-	char id[37], sg_message_id[NAME_SIZE];
+	char id[37], sg_message_id[NAME_SIZE + 16];
 
 	codec_random_uuid(id);
 	snprintf(sg_message_id, sizeof(sg_message_id), "%s.filter-1", message_id);

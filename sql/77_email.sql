@@ -208,7 +208,7 @@ CREATE FUNCTION @extschema@.va_unsubscribe_open(p_token text, OUT tenant uuid, O
 DECLARE
 	v_text text;
 BEGIN
-	IF p_token !~ '^[A-Za-z0-9_-]{40,1000}$' THEN
+	IF p_token !~ '^[A-Za-z0-9_-]+$' OR length(p_token) NOT BETWEEN 40 AND 1000 THEN
 		RETURN;
 	END IF;
 	v_text := @extschema@.va_decrypt(decode(translate(p_token, '-_', '+/') || repeat('=', (4 - length(p_token) % 4) % 4), 'base64'), 'unsubscribe');
@@ -439,7 +439,7 @@ BEGIN
 	-- Whose server it is decides whether it may stand in the administrator's own network.
 	RETURN v_request || jsonb_strip_nulls(jsonb_build_object('host', v_smtp ->> 'host', 'security', v_security,
 		'port', coalesce((v_smtp ->> 'port')::numeric::integer, CASE v_security WHEN 'tls' THEN 465 ELSE 587 END), 'user', v_smtp ->> 'user', 'password', v_password,
-		'tenant_url', (SELECT t.settings -> 'smtp' ? 'host' FROM @extschema@.tenants t WHERE t.id = o.tenant_id)));
+		'tenant_url', (SELECT coalesce(t.settings -> 'smtp' ? 'host', false) FROM @extschema@.tenants t WHERE t.id = o.tenant_id)));
 END
 $$;
 
@@ -448,7 +448,7 @@ $$;
 -- How far a mail has come. A later stage is never taken back by an earlier one.
 CREATE FUNCTION @extschema@.va_email_rank(p_status text) RETURNS integer
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN CASE p_status WHEN 'pending' THEN 0 WHEN 'queued' THEN 1 WHEN 'sending' THEN 2 WHEN 'failed' THEN 2 WHEN 'cancelled' THEN 2
+	RETURN CASE coalesce(p_status, '') WHEN '' THEN -1 WHEN 'pending' THEN 0 WHEN 'queued' THEN 1 WHEN 'sending' THEN 2 WHEN 'failed' THEN 2 WHEN 'cancelled' THEN 2
 		WHEN 'sent' THEN 3 WHEN 'delivered' THEN 4 WHEN 'undelivered' THEN 5 WHEN 'read' THEN 6 ELSE 9 END;
 
 CREATE FUNCTION @extschema@.va_settle_email(o @extschema@.outbox, p_outcome text, p_result jsonb) RETURNS void

@@ -83,13 +83,13 @@ BEGIN
 END
 $$;
 
--- Was this person sent an invitation to this appointment?
-CREATE FUNCTION @extschema@.va_invited(p_appointment uuid, p_template text) RETURNS TABLE (address text)
+-- Who was sent an invitation to this appointment by mails of this kind, and when the last one was written.
+CREATE FUNCTION @extschema@.va_invited(p_appointment uuid, p_template text) RETURNS TABLE (address text, at timestamptz)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	RETURN QUERY SELECT DISTINCT n.to_address::text FROM @extschema@.notifications n
+	RETURN QUERY SELECT n.to_address::text, max(n.created_at) FROM @extschema@.notifications n
 	WHERE n.appointment_id = p_appointment AND n.template_id = p_template AND n.channel = 'email'
-	  AND n.status IN ('sending', 'sent', 'delivered', 'read') ORDER BY 1;
+	  AND n.status IN ('sending', 'sent', 'delivered', 'read') GROUP BY n.to_address ORDER BY 1;
 END
 $$;
 
@@ -124,8 +124,7 @@ BEGIN
 	FROM @extschema@.va_invited(p_appointment.id, p_invited_by) i
 	WHERE i.address IS DISTINCT FROM lower(p_but)
 	  AND NOT EXISTS (SELECT FROM @extschema@.notifications n WHERE n.appointment_id = p_appointment.id AND n.template_id = p_template
-					  AND n.to_address = i.address AND n.status <> 'failed'
-					  AND (n.template_data ->> 'scheduled_at')::timestamptz = p_appointment.scheduled_at);
+					  AND n.to_address = i.address AND n.status <> 'failed' AND n.created_at > i.at); -- has been told
 END
 $$;
 

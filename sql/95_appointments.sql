@@ -623,35 +623,6 @@ CREATE TRIGGER notifications_note AFTER UPDATE OF status ON @extschema@.notifica
 	WHEN (NEW.appointment_id IS NOT NULL AND NEW.status = 'sent' AND OLD.status <> 'sent')
 	EXECUTE FUNCTION @extschema@.va_notifications_note();
 
--- ---- settings -----------------------------------------------------------------------------------
-
-CREATE FUNCTION @extschema@.va_check_appointment_settings(p_settings jsonb) RETURNS void
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_name text;
-	v_value jsonb;
-	v_max integer;
-BEGIN
-	FOR v_name, v_max IN VALUES ('appointment_slot_minutes', 1440), ('appointment_buffer_minutes', 1440), ('appointment_notice_minutes', 525600) LOOP
-		v_value := nullif(p_settings -> v_name, 'null');
-		IF v_value IS NOT NULL AND (jsonb_typeof(v_value) = 'number' AND (v_value #>> '{}')::numeric BETWEEN 0 AND v_max
-									AND (v_value #>> '{}')::numeric % 1 = 0) IS NOT TRUE THEN
-			RAISE EXCEPTION 'setting "%" must be a whole number between 0 and %', v_name, v_max USING ERRCODE = 'VA009';
-		END IF;
-	END LOOP;
-	FOR v_name IN VALUES ('whatsapp_notifications'), ('sms_notifications') LOOP
-		IF jsonb_typeof(p_settings -> v_name) NOT IN ('boolean', 'null') THEN
-			RAISE EXCEPTION 'setting "%" must be of type boolean, not %', v_name, jsonb_typeof(p_settings -> v_name) USING ERRCODE = 'VA009';
-		END IF;
-	END LOOP;
-	v_value := nullif(p_settings -> 'notification_emails', 'null');
-	IF v_value IS NOT NULL AND (jsonb_typeof(v_value) <> 'array' OR EXISTS (SELECT FROM jsonb_array_elements(v_value) e
-			WHERE (jsonb_typeof(e) = 'string' AND e #>> '{}' ~ '^[^@[:space:]]+@[^@[:space:]]+\.[^@[:space:]]+$') IS NOT TRUE)) THEN
-		RAISE EXCEPTION 'setting "notification_emails" must be a list of e-mail addresses' USING ERRCODE = 'VA009';
-	END IF;
-END
-$$;
-
 -- ---- tools --------------------------------------------------------------------------------------
 
 -- A time as the model writes it, on the tenant's clock unless it names an offset. NULL when it is none.

@@ -25,7 +25,7 @@ SELECT is(pg_temp.sqlstate_of(format('UPDATE tenants SET settings = %L', s)), 'V
 FROM unnest(ARRAY['{"voice_engine": "parrot"}', '{"max_call_seconds": "60"}', '{"max_call_seconds": -1}', '{"twilio_account_sid": "AC1"}', '{"engine": []}', '{"after_hours_action": "sing"}', '{"voicemail": "yes"}', '{"apology": 5}']) s;
 SELECT is(pg_temp.sqlstate_of($$UPDATE tenants SET settings = '{"transfer_number": "911"}'$$), 'VA003', 'refused: a transfer number without country');
 SELECT is(pg_temp.sqlstate_of($$UPDATE tenants SET timezone = 'Mars/Olympus'$$), 'VA009', 'refused: a time zone that is none');
-SELECT is(pg_temp.sqlstate_of($$UPDATE tenants SET settings = '{"my_own": [1], "apology": null}' WHERE slug LIKE '%2'$$), 'none', 'unknown settings are the user''s own');
+SELECT is(pg_temp.sqlstate_of($$UPDATE tenants SET settings = '{"custom": {"my_own": [1]}, "apology": null}' WHERE slug LIKE '%2'$$), 'none', 'in custom everything is the user''s own');
 SELECT is(pg_temp.sqlstate_of($$INSERT INTO settings VALUES ('voice_engine', '5')$$), 'VA009', 'platform settings are checked as well');
 INSERT INTO settings VALUES ('apology', '"Pardon."'), ('inactivity_seconds', '7');
 SELECT is(ARRAY[a.session ->> 'apology', a.session ->> 'inactivity_s'], ARRAY['Pardon.', '7'], 'and hold where a tenant says nothing') FROM pg_temp.answer('CA3') a;

@@ -24,7 +24,7 @@ CREATE TABLE @extschema@.setting_definitions (
 	default_value JSONB,                     -- what holds where nobody says anything
 	unit TEXT,
 	description TEXT NOT NULL,
-	is_builtin BOOLEAN NOT NULL DEFAULT true
+	is_builtin BOOLEAN NOT NULL DEFAULT true     -- came with the extension; not dumped. (99_security.sql ends this default.)
 );
 
 -- ---- placeholders in texts ----------------------------------------------------------------------
@@ -45,7 +45,7 @@ BEGIN
 	IF p_text IS NULL OR p_text !~ '\{\{|\}\}' THEN
 		RETURN;
 	END IF;
-	FOR v_name IN SELECT m[1] FROM regexp_matches(p_text, '\{\{\s*(.*?)\s*\}\}', 'g') m LOOP
+	FOR v_name IN SELECT btrim(m[1]) FROM regexp_matches(p_text, '\{\{\s*([^{}]*?)\s*\}\}', 'g') m LOOP
 		IF v_name <> ALL (@extschema@.va_placeholders()) THEN
 			v_near := @extschema@.va_nearest(v_name, @extschema@.va_placeholders());
 			RAISE EXCEPTION '% has an unknown placeholder "{{%}}"', p_what, v_name
@@ -53,7 +53,7 @@ BEGIN
 					|| 'Known are ' || array_to_string(@extschema@.va_placeholders(), ', ') || '.';
 		END IF;
 	END LOOP;
-	IF regexp_replace(p_text, '\{\{.*?\}\}', '', 'g') ~ '\{\{|\}\}' THEN
+	IF regexp_replace(p_text, '\{\{[^{}]*\}\}', '', 'g') ~ '\{\{|\}\}' THEN
 		RAISE EXCEPTION '% has braces that belong to no placeholder', p_what
 			USING ERRCODE = 'VA009', HINT = 'A placeholder is a name in double braces, like {{company}}.';
 	END IF;
@@ -315,7 +315,7 @@ VALUES
 ('qualification_criteria.hot', '{number}', 0, 1, NULL, NULL, NULL, false, false, NULL, '0.75', NULL, 'As hot_lead_threshold, which it overrules.'),
 ('qualification_criteria.timeline_urgent', '{number}', 0, 1000, NULL, NULL, NULL, false, false, NULL, '0.20', NULL, 'Weight.'),
 ('qualification_criteria.warm', '{number}', 0, 1, NULL, NULL, NULL, false, false, NULL, '0.45', NULL, 'As warm_lead_threshold, which it overrules.'),
-('qualification_questions', '{array}', 0, 20, NULL, '^.{1,300}$', 'a list of questions of at most 300 characters', false, false, NULL, '[]', NULL, 'What the agent finds out; the prompt''s {{questions}}.'),
+('qualification_questions', '{array}', 0, 20, NULL, '^.{1,250}$', 'a list of questions of at most 250 characters', false, false, NULL, '[]', NULL, 'What the agent finds out; the prompt''s {{questions}}.'),
 ('resume_message', '{text}', 0, 1000, NULL, NULL, NULL, false, true, NULL, '"I''m sorry, we were cut off for a moment. Please go on."', NULL, 'Greeting of a conversation that was cut off.'),
 ('retention_days', '{object}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, '{}', NULL, 'How long what is kept; unset: for ever.'),
 ('say_voice', '{text}', 0, 100, NULL, NULL, NULL, false, false, NULL, NULL, NULL, 'Voice of Twilio''s own announcements; unset: Twilio''s.'),

@@ -92,4 +92,18 @@ SELECT is(ARRAY(SELECT name FROM va_tenant_tools(:'tenant')), ARRAY['check_avail
 -- ---- texts of the platform expand as well
 SELECT va_tenant_settings_set(:'tenant', '{"after_hours_message": "{{company}} is closed.", "voicemail": {"greeting": "Speak to {{agent_name}}."}}'), va_tenant_hours_set(:'tenant', '{"daily": []}') \g /dev/null
 SELECT matches(a.body, 'Test \+15551230002 is closed\..*Speak to Sarah\.', 'after hours') FROM pg_temp.answer('CA2') a;
+-- ---- docs/settings.md shows the same
+CREATE TEMP VIEW documented AS
+SELECT name, scope, format('| `%s` | %s | %s | %s |', name,
+	array_to_string(types, ' or ') || coalesce(' (' || CASE WHEN allowed IS NOT NULL AND types = '{text}' THEN array_to_string(allowed, ', ')
+		WHEN allowed IS NOT NULL THEN 'of ' || array_to_string(allowed, ', ')
+		WHEN types && '{integer,number}' THEN va_bounds(minimum, maximum)
+		WHEN pattern IS NOT NULL THEN expected END || ')', ''),
+	CASE WHEN default_value IS NULL THEN '–' ELSE '`' || (CASE jsonb_typeof(default_value) WHEN 'string' THEN default_value #>> '{}' ELSE default_value::text END) || '`' END,
+	description || CASE WHEN expands THEN ' Placeholders.' ELSE '' END || coalesce(' In ' || unit || '.', '')) AS line
+FROM setting_definitions;
+\set docs `sed -n '/^## Tenants/,$p' docs/settings.md`
+SELECT is((SELECT min(l) FROM regexp_split_to_table(:'docs', '\n') l WHERE l LIKE '| `' || name || '` |%'), line, 'docs/settings.md: ' || name) FROM documented ORDER BY name;
+SELECT is((SELECT array_agg(l) FROM regexp_split_to_table(:'docs', '\n') l WHERE l LIKE '| `%' AND substring(l FROM '`([^`]*)`') NOT IN (SELECT name FROM setting_definitions)), NULL, 'docs/settings.md: nothing else');
+SELECT is((SELECT array_agg(p) FROM unnest(va_placeholders()) p WHERE strpos(:'docs', '{{' || p || '}}') = 0), NULL, 'docs/settings.md: every placeholder');
 SELECT * FROM finish();

@@ -52,6 +52,7 @@ CREATE FUNCTION @extschema@.va_words(p_tenant @extschema@.tenants, p_known jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_here timestamp;
+	v_close text := replace(p_texts, ' ', '');
 BEGIN
 	IF p_texts IS NULL OR strpos(p_texts, '{{') = 0 THEN
 		RETURN '{}';
@@ -61,9 +62,9 @@ BEGIN
 		'industry', replace(p_tenant.industry, '_', ' '), 'language', coalesce(p_language, 'en-US'), 'timezone', coalesce(p_tenant.timezone, 'UTC'),
 		'date', to_char(v_here, 'FMDay, DD FMMonth YYYY'), 'time', to_char(v_here, 'HH24:MI'), 'caller_name', coalesce(p_caller, ''),
 		'emergency_number', @extschema@.va_known_text(p_known, 'emergency_number', 'your local emergency number'),
-		'hours', CASE WHEN p_texts ~ '\{\{\s*hours\s*\}\}'
+		'hours', CASE WHEN strpos(v_close, '{{hours}}') > 0
 			THEN coalesce(@extschema@.va_hours_text(p_tenant.id), 'not known to you; a colleague will tell them') END,
-		'questions', CASE WHEN p_texts ~ '\{\{\s*questions\s*\}\}' THEN coalesce((SELECT string_agg(q.n || '. ' || q.text, ' ' ORDER BY q.n)
+		'questions', CASE WHEN strpos(v_close, '{{questions}}') > 0 THEN coalesce((SELECT string_agg(q.n || '. ' || q.text, ' ' ORDER BY q.n)
 			FROM jsonb_array_elements_text(CASE jsonb_typeof(p_known -> 'qualification_questions') WHEN 'array' THEN p_known -> 'qualification_questions'
 				ELSE '[]' END) WITH ORDINALITY AS q (text, n)), 'What do you need?') END);
 END

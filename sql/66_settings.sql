@@ -45,7 +45,7 @@ BEGIN
 	IF p_text IS NULL OR p_text !~ '\{\{|\}\}' THEN
 		RETURN;
 	END IF;
-	FOR v_name IN SELECT btrim(m[1]) FROM regexp_matches(p_text, '\{\{\s*([^{}]*?)\s*\}\}', 'g') m LOOP
+	FOR v_name IN SELECT btrim(m[1]) FROM regexp_matches(p_text, '\{\{([^{}]*)\}\}', 'g') m LOOP
 		IF v_name <> ALL (@extschema@.va_placeholders()) THEN
 			v_near := @extschema@.va_nearest(v_name, @extschema@.va_placeholders());
 			RAISE EXCEPTION '% has an unknown placeholder "{{%}}"', p_what, v_name
@@ -68,7 +68,9 @@ DECLARE
 	v_word record;
 BEGIN
 	IF strpos(v_text, '{{') > 0 THEN
-		v_text := regexp_replace(v_text, '\{\{\s*([a-z_]+)\s*\}\}', '{{\1}}', 'g');
+		IF strpos(v_text, '{{ ') > 0 OR strpos(v_text, ' }}') > 0 THEN -- seldom, and a regular expression takes its time
+			v_text := regexp_replace(v_text, '\{\{ *([a-z_]+) *\}\}', '{{\1}}', 'g');
+		END IF;
 		FOR v_word IN SELECT key, value FROM jsonb_each_text(p_words) LOOP
 			v_text := replace(v_text, '{{' || v_word.key || '}}', coalesce(v_word.value, ''));
 		END LOOP;

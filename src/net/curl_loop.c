@@ -174,23 +174,18 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* Before a request is sent, on a connection that an unguarded request may have left behind. */
-static int
-on_prerequest(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+bool
+curl_guard_allows(struct curl_guard *guard, const char *remote_ip)
 {
-	struct curl_guard *guard = arg;
 	uint8_t ip[16];
-	bool good = false;
+	bool good = !guard->on;
 
-	(void) local_ip;
-	(void) remote_port;
-	(void) local_port;
-	if (inet_pton(AF_INET, remote_ip, ip) == 1)
+	if (guard->on && inet_pton(AF_INET, remote_ip, ip) == 1)
 		good = address_is_public_v4(ip);
-	else if (inet_pton(AF_INET6, remote_ip, ip) == 1)
+	else if (guard->on && inet_pton(AF_INET6, remote_ip, ip) == 1)
 		good = address_is_public_v6(ip);
 	guard->refused = !good;
-	return good ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+	return good;
 }
 
 bool
@@ -200,13 +195,9 @@ curl_guard_install(CURL *easy, struct curl_guard *guard)
 
 	good &= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, guard) == CURLE_OK;
+	/* Behind a proxy the address would be unknown. */
 	if (guard->on)
-	{
-		/* Behind a proxy the address would be unknown. */
 		good &= curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
-		good &= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_prerequest) == CURLE_OK;
-		good &= curl_easy_setopt(easy, CURLOPT_PREREQDATA, guard) == CURLE_OK;
-	}
 	return good;
 }
 

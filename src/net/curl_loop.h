@@ -35,5 +35,7 @@ struct curl_guard
 
 /* To be called for every transfer; guard must live as long. False when out of memory. */
 bool curl_guard_install(CURL *easy, struct curl_guard *guard);
+/* For a transfer that may use a connection which another one left behind: may it be this one? */
+bool curl_guard_allows(struct curl_guard *guard, const char *remote_ip);
 
 #endif

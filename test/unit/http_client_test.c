@@ -44,6 +44,8 @@ on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
 		http_answer(ex, 302, NULL, "", 0, "Location: file:///etc/passwd\r\n");
 	else if (strcmp(req->path, "/hold") == 0)
 		held = ex;
+	else if (strcmp(req->path, "/drop") == 0)
+		http_cut(ex, NULL, 0);
 	else if (strcmp(req->path, "/cut") == 0)
 		http_cut(ex, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", 42);
 	else
@@ -235,6 +237,29 @@ test_sent(void)
 	ok(strcmp(o.error, "answer cut off") == 0 && o.sent, "cut in mid-body: %s", o.error);
 }
 
+/* curl's own second try on a connection that had been used before. */
+static void
+test_no_second_request(void)
+{
+	static const char *const methods[] = {"POST", "PUT", "DELETE", "PATCH"};
+
+	for (size_t i = 0; i < 4; i++)
+	{
+		struct outcome first = {0}, o = {0};
+		unsigned before;
+
+		fetch(&first, (struct http_options){0}, url_of("/"));
+		before = requests;
+		fetch(&o,
+			  (struct http_options){
+				  .method = methods[i], .body = i < 2 ? "x" : NULL, .body_len = i < 2 ? 1 : 0},
+			  url_of("/drop"));
+		is_int(requests, before + 1, "%s is not sent twice when its connection closes", methods[i]);
+		ok(strcmp(o.error, "connection closed without an answer") == 0 && o.sent, "and says so: %s",
+		   o.error);
+	}
+}
+
 int
 main(void)
 {
@@ -255,6 +280,7 @@ main(void)
 	test_redirects();
 	test_guard();
 	test_sent();
+	test_no_second_request();
 	http_client_free(client);
 	http_server_close(server);
 	loop_stop(loop);

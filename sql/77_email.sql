@@ -38,100 +38,42 @@ CREATE FUNCTION @extschema@.va_email_address_good(text) RETURNS boolean
 	RETURN coalesce($1 ~ '^[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+)*@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+$'
 					AND length($1) <= 254, false);
 
--- An object's members and their types, "a|b" for alternatives; anything else is refused.
-CREATE FUNCTION @extschema@.va_check_email_object(p_name text, p_object jsonb, p_types jsonb) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION @extschema@.va_check_email_templates(p_name text, p_value jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_key text;
-	v_value jsonb;
+	v_key text := (SELECT min(e.key) FROM jsonb_each(p_value) e WHERE (jsonb_typeof(e.value) = 'string' AND e.value #>> '{}' ~ '^d-[0-9a-f]{32}$') IS NOT TRUE);
 BEGIN
-	IF jsonb_typeof(p_object) <> 'object' THEN
-		RAISE EXCEPTION 'setting "%" must be of type object, not %', p_name, jsonb_typeof(p_object) USING ERRCODE = 'VA009';
-	END IF;
-	FOR v_key, v_value IN SELECT key, value FROM jsonb_each(p_object) WHERE value <> 'null' LOOP
-		IF NOT p_types ? v_key THEN
-			RAISE EXCEPTION 'setting "%" has an unknown key "%"', p_name, v_key USING ERRCODE = 'VA009',
-				HINT = 'Known are ' || (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(p_types) k) || '.';
-		ELSIF jsonb_typeof(v_value) <> p_types ->> v_key THEN
-			RAISE EXCEPTION 'setting "%", "%" must be of type %, not %', p_name, v_key, p_types ->> v_key, jsonb_typeof(v_value) USING ERRCODE = 'VA009';
-		END IF;
-	END LOOP;
-END
-$$;
-
-CREATE FUNCTION @extschema@.va_check_choice(p_name text, p_value text, p_choices text[]) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	IF p_value <> ALL (p_choices) THEN
-		RAISE EXCEPTION 'setting %: unknown value "%"', p_name, p_value
-			USING ERRCODE = 'VA009', HINT = 'Known are ' || array_to_string(p_choices, ', ') || '.';
+	IF v_key IS NOT NULL THEN
+		PERFORM @extschema@.va_refuse_setting(p_name || '.' || v_key, 'is not a dynamic template', 'Its id is d- and 32 hexadecimal digits.');
 	END IF;
 END
 $$;
 
-CREATE FUNCTION @extschema@.va_check_email_settings(p_settings jsonb) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_email jsonb := nullif(p_settings -> 'email', 'null');
-	v_smtp jsonb := nullif(p_settings -> 'smtp', 'null');
-	v_key text;
-	v_value jsonb;
-BEGIN
-	IF v_email IS NOT NULL THEN
-		PERFORM @extschema@.va_check_email_object('email', v_email, '{"provider": "string", "from": "string", "from_name": "string",
-			"reply_to": "string", "reply_domain": "string", "templates": "object", "calendar_style": "string", "unsubscribe": "string",
-			"region": "string", "sandbox": "boolean", "event_key": "string", "inbound_key": "string", "alarm_minutes": "number"}');
-		PERFORM @extschema@.va_check_choice('"email", "provider"', v_email ->> 'provider', '{sendgrid,smtp}'),
-			@extschema@.va_check_choice('"email", "calendar_style"', v_email ->> 'calendar_style', '{alternative,attachment,both}'),
-			@extschema@.va_check_choice('"email", "unsubscribe"', v_email ->> 'unsubscribe', '{always,promotional,never}'),
-			@extschema@.va_check_choice('"email", "region"', v_email ->> 'region', '{global,eu}');
-		FOR v_key IN VALUES ('from'), ('reply_to') LOOP
-			IF v_email ->> v_key IS NOT NULL AND NOT @extschema@.va_email_address_good(v_email ->> v_key) THEN
-				RAISE EXCEPTION 'setting "email", "%" is not an e-mail address', v_key USING ERRCODE = 'VA009';
-			END IF;
-		END LOOP;
-		IF v_email ->> 'reply_domain' IS NOT NULL AND NOT @extschema@.va_email_address_good('x@' || (v_email ->> 'reply_domain')) THEN
-			RAISE EXCEPTION 'setting "email", "reply_domain" is not a domain' USING ERRCODE = 'VA009';
-		END IF;
-		FOR v_key, v_value IN SELECT key, value FROM jsonb_each(coalesce(nullif(v_email -> 'templates', 'null'), '{}')) LOOP
-			IF (jsonb_typeof(v_value) = 'string' AND v_value #>> '{}' ~ '^d-[0-9a-f]{32}$') IS NOT TRUE THEN
-				RAISE EXCEPTION 'setting "email", "templates", "%" is not a dynamic template', v_key
-					USING ERRCODE = 'VA009', HINT = 'Its id is d- and 32 hexadecimal digits.';
-			END IF;
-		END LOOP;
-		FOR v_key IN VALUES ('event_key'), ('inbound_key') LOOP
-			-- A P-256 key: 91 bytes, of which the first 26 are always the same.
-			IF v_email ->> v_key !~ '^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$' THEN
-				RAISE EXCEPTION 'setting "email", "%" is not a verification key', v_key
-					USING ERRCODE = 'VA009', HINT = 'SendGrid shows it where the signature of the webhook is switched on; it begins with MFkw.';
-			END IF;
-		END LOOP;
-	END IF;
-	IF v_smtp IS NOT NULL THEN
-		PERFORM @extschema@.va_check_email_object('smtp', v_smtp,
-			'{"host": "string", "port": "number", "user": "string", "security": "string"}');
-		PERFORM @extschema@.va_check_choice('"smtp", "security"', v_smtp ->> 'security', '{starttls,tls,none}');
-		IF v_smtp ->> 'host' !~ '^[A-Za-z0-9._:-]{1,253}$' THEN
-			RAISE EXCEPTION 'setting "smtp", "host" is not the name of a host' USING ERRCODE = 'VA009';
-		ELSIF jsonb_typeof(v_smtp -> 'port') = 'number' AND ((v_smtp ->> 'port')::numeric BETWEEN 1 AND 65535 AND (v_smtp ->> 'port')::numeric % 1 = 0) IS NOT TRUE THEN
-			RAISE EXCEPTION 'setting "smtp", "port" must be a whole number between 1 and 65535' USING ERRCODE = 'VA009';
-		END IF;
-	END IF;
-END
-$$;
-
-CREATE FUNCTION @extschema@.va_check_email_rules() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	PERFORM @extschema@.va_check_email_settings(CASE WHEN TG_RELID = '@extschema@.tenants'::regclass THEN to_jsonb(NEW) -> 'settings'
-		ELSE jsonb_build_object(to_jsonb(NEW) ->> 'name', to_jsonb(NEW) -> 'value') END);
-	RETURN NEW;
-END
-$$;
-CREATE TRIGGER tenants_check_email BEFORE INSERT OR UPDATE OF settings ON @extschema@.tenants
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_email_rules();
-CREATE TRIGGER settings_check_email BEFORE INSERT OR UPDATE ON @extschema@.settings
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_email_rules();
+-- (A P-256 key has 91 bytes, of which the first 27 are always the same.)
+INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, allowed, pattern, expected, open, checked_by, default_value, unit, description) VALUES
+('email', '{object}', NULL, NULL, NULL, NULL, NULL, false, NULL, '{}', NULL, 'How e-mails are sent.'),
+('email.alarm_minutes', '{integer}', -1, 40320, NULL, NULL, NULL, false, NULL, '15', 'minutes', 'When an invitation''s alarm rings before the appointment; -1: not at all.'),
+('email.calendar_style', '{text}', NULL, NULL, '{alternative,attachment,both}', NULL, NULL, false, NULL, '"alternative"', NULL,
+ 'Where an invitation stands in its e-mail: beside the text, as a file, or both.'),
+('email.event_key', '{text}', NULL, NULL, NULL, '^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$', 'the verification key that SendGrid shows where the webhook''s signature is switched on; it begins with MFkw', false, NULL, NULL, NULL,
+ 'By which key SendGrid signs its Event Webhook.'),
+('email.from', '{text}', 3, 254, NULL, '^[^@[:space:]<>"]+@[A-Za-z0-9.-]+\.[A-Za-z0-9-]+$', 'an e-mail address', false, NULL, NULL, NULL, 'The sender''s address, and the organizer of invitations.'),
+('email.from_name', '{text}', 1, 100, NULL, NULL, NULL, false, NULL, NULL, NULL, 'The sender''s name; unset: the tenant''s.'),
+('email.inbound_key', '{text}', NULL, NULL, NULL, '^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$', 'the verification key of the security policy; it begins with MFkw', false, NULL, NULL, NULL,
+ 'By which key SendGrid signs what its Inbound Parse posts.'),
+('email.provider', '{text}', NULL, NULL, '{sendgrid,smtp}', NULL, NULL, false, NULL, NULL, NULL, 'By which service; unset: SendGrid where there is an API key, else SMTP where there is a host.'),
+('email.region', '{text}', NULL, NULL, '{global,eu}', NULL, NULL, false, NULL, '"global"', NULL, 'Where the SendGrid account is.'),
+('email.reply_domain', '{text}', 3, 190, NULL, '^[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z0-9-]+$', 'a domain', false, NULL, NULL, NULL, 'The host of SendGrid''s Inbound Parse: answers go to an address of each mail''s own there.'),
+('email.reply_to', '{text}', 3, 254, NULL, '^[^@[:space:]<>"]+@[A-Za-z0-9.-]+\.[A-Za-z0-9-]+$', 'an e-mail address', false, NULL, NULL, NULL, 'Where answers go, where there is no reply_domain.'),
+('email.sandbox', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, NULL, 'false', NULL, 'SendGrid checks the mails and sends none.'),
+('email.templates', '{object}', NULL, NULL, NULL, NULL, NULL, true, 'va_check_email_templates', '{}', NULL, 'SendGrid''s dynamic templates, by the name in notifications.template_id.'),
+('email.unsubscribe', '{text}', NULL, NULL, '{always,promotional,never}', NULL, NULL, false, NULL, '"promotional"', NULL,
+ 'Which mails hold a link to get no more: all, those that are not about a booked appointment, or none.'),
+('smtp', '{object}', NULL, NULL, NULL, NULL, NULL, false, NULL, '{}', NULL, 'The mail server; its password is the secret smtp_password.'),
+('smtp.host', '{text}', 1, 253, NULL, '^[A-Za-z0-9._:-]+$', 'the name of a host', false, NULL, NULL, NULL, 'Name or address.'),
+('smtp.port', '{integer}', 1, 65535, NULL, NULL, NULL, false, NULL, NULL, NULL, 'Unset: 465 for tls, else 587.'),
+('smtp.security', '{text}', NULL, NULL, '{starttls,tls,none}', NULL, NULL, false, NULL, '"starttls"', NULL, 'TLS demanded after the greeting, TLS from the first byte, or none.'),
+('smtp.user', '{text}', 1, 254, NULL, NULL, NULL, false, NULL, NULL, NULL, 'Unset: no authentication.');
 
 -- A setting that is an object: the platform's members under the tenant's own.
 CREATE FUNCTION @extschema@.va_setting_object(p_settings jsonb, p_name text) RETURNS jsonb

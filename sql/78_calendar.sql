@@ -15,27 +15,22 @@ INSERT INTO @extschema@.outbox_kinds (kind, description, prepare, settle, repeat
 
 -- ---- settings -----------------------------------------------------------------------------------
 
-CREATE FUNCTION @extschema@.va_check_google_rules() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_google jsonb := nullif(CASE WHEN TG_RELID = '@extschema@.tenants'::regclass THEN to_jsonb(NEW) -> 'settings' -> 'google'
-		WHEN to_jsonb(NEW) ->> 'name' = 'google' THEN to_jsonb(NEW) -> 'value' END, 'null');
+CREATE FUNCTION @extschema@.va_check_google_calendars(p_name text, p_value jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF v_google IS NOT NULL THEN
-		PERFORM @extschema@.va_check_email_object('google', v_google,
-			'{"calendar_id": "string", "calendars": "object", "subject": "string", "invite": "boolean", "send_updates": "string"}'),
-			@extschema@.va_check_choice('"google", "send_updates"', v_google ->> 'send_updates', '{all,externalOnly,none}');
-		IF EXISTS (SELECT FROM jsonb_each(coalesce(nullif(v_google -> 'calendars', 'null'), '{}')) c WHERE jsonb_typeof(c.value) <> 'string') THEN
-			RAISE EXCEPTION 'setting "google", "calendars" must name a calendar for each e-mail address' USING ERRCODE = 'VA009';
-		END IF;
+	IF EXISTS (SELECT FROM jsonb_each(p_value) c WHERE jsonb_typeof(c.value) <> 'string') THEN
+		PERFORM @extschema@.va_refuse_setting(p_name, 'must name a calendar for each e-mail address');
 	END IF;
-	RETURN NEW;
 END
 $$;
-CREATE TRIGGER tenants_check_google BEFORE INSERT OR UPDATE OF settings ON @extschema@.tenants
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_google_rules();
-CREATE TRIGGER settings_check_google BEFORE INSERT OR UPDATE ON @extschema@.settings
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_google_rules();
+
+INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, allowed, open, checked_by, default_value, description) VALUES
+('google', '{object}', NULL, NULL, NULL, false, NULL, '{}', 'Appointments in Google Calendar; the service account''s key file is the secret google_service_account.'),
+('google.calendar_id', '{text}', 1, 250, NULL, false, NULL, NULL, 'The calendar of appointments whose person has none in calendars.'),
+('google.calendars', '{object}', NULL, NULL, NULL, true, 'va_check_google_calendars', '{}', 'Calendars of people, by their e-mail address.'),
+('google.invite', '{boolean}', NULL, NULL, NULL, false, NULL, 'false', 'Google invites lead and person, and our own mails carry no invitation. Needs subject.'),
+('google.send_updates', '{text}', NULL, NULL, '{all,externalOnly,none}', false, NULL, NULL, 'Whom Google tells of changes; unset: all where it invites, else none.'),
+('google.subject', '{text}', 3, 254, NULL, false, NULL, NULL, 'For whom the service account acts (domain-wide delegation); unset: for itself.');
 
 CREATE FUNCTION @extschema@.va_google_settings(p_tenant uuid) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -46,6 +46,8 @@ struct smtp_call
 	size_t words_len;
 	int words_code;
 	bool words_end; /* the reply that `words` holds is complete */
+	char refusal[WORDS_SIZE]; /* the last reply of 4xx or 5xx: a good-bye may follow it */
+	int refusal_code;
 	bool finished;
 	CURLcode result;
 	char error[CURL_ERROR_SIZE];
@@ -95,6 +97,11 @@ on_line(char *data, size_t size, size_t count, void *arg)
 	call->words[call->words_len] = '\0';
 	call->words_code = code;
 	call->words_end = len > 3 && data[3] != '-';
+	if (code >= 400)
+	{
+		call->refusal_code = code;
+		memcpy(call->refusal, call->words, call->words_len + 1);
+	}
 	return len;
 }
 
@@ -165,12 +172,13 @@ in_doubt(const struct smtp_call *call)
 static void
 tell(struct smtp_call *call)
 {
+	bool refused = call->result != CURLE_OK && call->refusal_code != 0;
 	struct smtp_reply reply = {
 		.accepted = call->result == CURLE_OK,
 		.doubtful = call->result != CURLE_OK && in_doubt(call),
 		.guarded = call->guard.refused,
-		.status = call->words_code,
-		.words = call->words,
+		.status = refused ? call->refusal_code : call->words_code,
+		.words = refused ? call->refusal : call->words,
 		.error = error_words(call),
 	};
 

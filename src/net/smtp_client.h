@@ -42,8 +42,8 @@ struct smtp_reply
 	bool accepted; /* the server has taken over the mail */
 	bool doubtful; /* it was sent whole and the server's answer never came */
 	bool guarded; /* the guard refused the address */
-	int status; /* the server's last code, 0 when it said nothing; 250 when accepted */
-	const char *words; /* the server's last reply, "" when it said nothing */
+	int status; /* the server's refusal, else its last code; 0 when it said nothing */
+	const char *words; /* the reply with this code, "" when it said nothing */
 	const char *error; /* what went wrong, in plain words; NULL when accepted */
 };
 

@@ -151,16 +151,11 @@ DECLARE
 	v_lead @extschema@.leads;
 BEGIN
 	SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = p_lead;
-	IF FOUND THEN
-		BEGIN
-			PERFORM @extschema@.va_assert_tenant(v_lead.tenant_id);
-			RETURN v_lead;
-		EXCEPTION WHEN insufficient_privilege THEN
-			NULL;
-		END;
+	IF NOT FOUND OR NOT @extschema@.va_acts_for(v_lead.tenant_id) THEN
+		RAISE EXCEPTION 'unknown lead %', coalesce(p_lead::text, 'NULL')
+			USING ERRCODE = 'VA020', HINT = 'The table leads lists them; voiceagent.tenant_id says whose are seen.';
 	END IF;
-	RAISE EXCEPTION 'unknown lead %', coalesce(p_lead::text, 'NULL')
-		USING ERRCODE = 'VA020', HINT = 'The table leads lists them; voiceagent.tenant_id says whose are seen.';
+	RETURN v_lead;
 END
 $$;
 

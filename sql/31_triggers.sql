@@ -61,7 +61,8 @@ BEGIN
 			   ('prepare_timeout_ms', 'number'), ('max_concurrent_calls', 'number'),
 			   ('transfer_number', 'string'), ('after_hours_action', 'string'),
 			   ('after_hours_message', 'string'), ('voicemail', 'boolean object'),
-			   ('say_voice', 'string')
+			   ('say_voice', 'string'), ('escalation_message', 'string'), ('callback_message', 'string'),
+			   ('turn_limit_message', 'string')
 	LOOP
 		v_found := jsonb_typeof(p_settings -> v_name);
 		CONTINUE WHEN v_found IS NULL OR v_found = 'null' OR strpos(v_types, v_found) > 0;

@@ -172,13 +172,14 @@ $$;
 -- The openings that begin on one local date.
 CREATE FUNCTION @extschema@.va_openings(p_tenant uuid, p_day date)
 	RETURNS TABLE (opens timestamp, closes timestamp)
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_dates integer[] := @extschema@.va_tenant_dates(p_tenant, p_day);
 	v_day integer := p_day - date '1970-01-01';
 	v_is_holiday boolean := EXISTS (SELECT FROM generate_series(1, cardinality(v_dates), 3) i WHERE v_dates[i] = v_day);
 	v_of integer[] := CASE WHEN v_is_holiday THEN v_dates ELSE coalesce(@extschema@.va_tenant_week(p_tenant), @extschema@.va_week_always()) END;
 BEGIN
+	PERFORM @extschema@.va_assert_acts_for(p_tenant);
 	RETURN QUERY
 	SELECT p_day + make_interval(secs => v_of[i + 1]), p_day + make_interval(secs => v_of[i + 2])
 	FROM generate_series(1, cardinality(v_of), 3) i
@@ -189,16 +190,15 @@ $$;
 
 -- When the tenant opens next; `at` itself while it is open, NULL when it does not within 400 days.
 CREATE FUNCTION @extschema@.va_next_opening(tenant uuid, at timestamptz DEFAULT now()) RETURNS timestamptz
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_zone text;
 	v_week integer[] := @extschema@.va_tenant_week(tenant);
 	v_dates integer[] := @extschema@.va_tenant_dates(tenant, va_next_opening.at);
 BEGIN
+	PERFORM @extschema@.va_assert_acts_for(tenant);
 	SELECT coalesce(t.timezone, 'UTC') INTO v_zone FROM @extschema@.tenants t WHERE t.id = tenant;
-	IF NOT FOUND THEN
-		RAISE EXCEPTION 'unknown tenant %', coalesce(tenant::text, 'NULL') USING ERRCODE = 'VA001';
-	ELSIF v_week IS NULL AND v_dates = '{}' THEN
+	IF v_week IS NULL AND v_dates = '{}' THEN
 		RETURN va_next_opening.at;
 	END IF;
 	RETURN @extschema@.va_hours_next(coalesce(v_week, @extschema@.va_week_always()), v_dates, v_zone, va_next_opening.at);
@@ -206,7 +206,7 @@ END
 $$;
 
 CREATE FUNCTION @extschema@.va_business_open(tenant uuid, at timestamptz DEFAULT now()) RETURNS boolean
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	RETURN coalesce(@extschema@.va_next_opening(tenant, va_business_open.at) = va_business_open.at, false);
 END

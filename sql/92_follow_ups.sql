@@ -355,6 +355,13 @@ BEGIN
 END
 $$;
 
+-- A step that is due before the scheduler would look again (it sleeps ten seconds at most) wakes it after the commit.
+CREATE FUNCTION @extschema@.va_wake_scheduler() RETURNS trigger
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'va_wake_scheduler';
+CREATE TRIGGER follow_up_tasks_wake AFTER INSERT OR UPDATE OF scheduled_for, status ON @extschema@.follow_up_tasks FOR EACH ROW
+	WHEN (NEW.status = 'pending' AND NEW.sequence_id IS NOT NULL AND NEW.scheduled_for <= now() + interval '10 seconds')
+	EXECUTE FUNCTION @extschema@.va_wake_scheduler();
+
 -- When the next one is due; NULL without any.
 CREATE FUNCTION @extschema@.va_follow_ups_next() RETURNS timestamptz
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

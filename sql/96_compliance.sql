@@ -59,6 +59,19 @@ BEGIN
 END
 $$;
 
+-- The same for what a person can allow or forbid.
+CREATE FUNCTION @extschema@.va_consent_channel(p_channel text) RETURNS text
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_channel text := @extschema@.va_contact_channel(p_channel);
+BEGIN
+	IF v_channel IS NULL THEN
+		RAISE EXCEPTION 'channel "%" reaches nobody outside', p_channel USING ERRCODE = 'VA005';
+	END IF;
+	RETURN v_channel;
+END
+$$;
+
 -- As the tables hold it: a number in E.164 or an address in lower case.
 CREATE FUNCTION @extschema@.va_contact_address(p_address text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -350,12 +363,12 @@ CREATE FUNCTION @extschema@.va_consent_record(tenant uuid, address text, channel
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_address text := @extschema@.va_contact_address(address);
-	v_channel text := @extschema@.va_contact_channel(channel);
+	v_channel text := @extschema@.va_consent_channel(channel);
 	v_id uuid;
 BEGIN
 	PERFORM @extschema@.va_assert_acts_for(tenant);
-	IF v_channel IS NULL OR granted IS NULL OR @extschema@.va_filled(how) IS NULL THEN
-		RAISE EXCEPTION 'a consent has a channel, a yes or no, and a how' USING ERRCODE = 'VA005';
+	IF granted IS NULL OR @extschema@.va_filled(how) IS NULL THEN
+		RAISE EXCEPTION 'a consent has a yes or no, and a how' USING ERRCODE = 'VA005';
 	END IF;
 	v_id := @extschema@.va_consent_write(tenant, v_address, v_channel, granted, how, what, source, proof, va_consent_record.at);
 	IF v_channel <> 'recording' THEN
@@ -416,8 +429,8 @@ CREATE FUNCTION @extschema@.va_opt_out(tenant uuid, address text, channel text D
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM @extschema@.va_assert_acts_for(tenant);
-	RETURN @extschema@.va_opt_out_now(tenant, @extschema@.va_contact_address(address),
-		@extschema@.va_contact_channel(coalesce(channel, 'all')), coalesce(@extschema@.va_filled(how), 'asked'));
+	RETURN @extschema@.va_opt_out_now(tenant, @extschema@.va_contact_address(address), @extschema@.va_consent_channel(coalesce(channel, 'all')),
+		coalesce(@extschema@.va_filled(how), 'asked'));
 END
 $$;
 
@@ -454,8 +467,8 @@ CREATE FUNCTION @extschema@.va_opt_in(tenant uuid, address text, channel text DE
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM @extschema@.va_assert_acts_for(tenant);
-	RETURN @extschema@.va_opt_in_now(tenant, @extschema@.va_contact_address(address),
-		@extschema@.va_contact_channel(coalesce(channel, 'all')), coalesce(@extschema@.va_filled(how), 'asked'));
+	RETURN @extschema@.va_opt_in_now(tenant, @extschema@.va_contact_address(address), @extschema@.va_consent_channel(coalesce(channel, 'all')),
+		coalesce(@extschema@.va_filled(how), 'asked'));
 END
 $$;
 
@@ -655,10 +668,49 @@ $$;
 
 CREATE FUNCTION @extschema@.va_retention_days(p_settings jsonb, p_kind text) RETURNS interval
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_own jsonb := coalesce(nullif(p_settings -> 'retention_days', 'null'), '{}');
+	v_days double precision := @extschema@.va_number(CASE WHEN v_own ? p_kind THEN v_own
+		ELSE coalesce(@extschema@.va_setting('{}', 'retention_days'), '{}') END, p_kind);
 BEGIN
-	RETURN make_interval(days => least(@extschema@.va_number(coalesce(nullif(p_settings -> 'retention_days', 'null'), '{}')
-		|| CASE WHEN p_settings -> 'retention_days' ? p_kind THEN '{}'
-				ELSE coalesce(@extschema@.va_setting('{}', 'retention_days'), '{}') END, p_kind), 100000)::integer);
+	RETURN CASE WHEN v_days IS NOT NULL THEN make_interval(days => least(v_days, 100000)::integer) END;
+END
+$$;
+
+-- Deletes calls with all that is theirs. What only mentions them (appointments, tasks) stays without; every foreign key to calls
+-- is found in the catalogue, so that a table of anybody's is treated so. The recordings at Twilio are announced.
+CREATE FUNCTION @extschema@.va_calls_forget(p_calls uuid[]) RETURNS integer
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_key record;
+	v_count integer;
+BEGIN
+	PERFORM @extschema@.va_recordings_expire(p_calls);
+	DELETE FROM @extschema@.conversation_sessions s WHERE s.call_id = ANY (p_calls);
+	UPDATE @extschema@.analytics_events e SET call_id = NULL WHERE e.call_id = ANY (p_calls);
+	FOR v_key IN
+		SELECT DISTINCT k.conrelid::regclass AS tab, a.attname
+		FROM pg_constraint k
+		CROSS JOIN LATERAL unnest(k.conkey, k.confkey) AS c (own, referred)
+		JOIN pg_attribute r ON r.attrelid = k.confrelid AND r.attnum = c.referred AND r.attname = 'id'
+		JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.own AND NOT a.attnotnull
+		WHERE k.contype = 'f' AND k.confrelid = '@extschema@.calls'::regclass AND k.conparentid = 0 AND k.confdeltype IN ('a', 'r')
+	LOOP
+		EXECUTE format('UPDATE %s SET %I = NULL WHERE %I = ANY ($1)', v_key.tab, v_key.attname, v_key.attname) USING p_calls;
+	END LOOP;
+	DELETE FROM @extschema@.calls c WHERE c.id = ANY (p_calls);
+	GET DIAGNOSTICS v_count = ROW_COUNT;
+	RETURN v_count;
+END
+$$;
+
+-- The recordings themselves lie with Twilio: whoever listens to this event deletes them there.
+CREATE FUNCTION @extschema@.va_recordings_expire(p_calls uuid[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM @extschema@.va_emit(c.tenant_id, 'recording_expired', c.id, c.lead_id,
+		jsonb_build_object('recording_sid', c.recording_sid, 'url', c.recording_url))
+	FROM @extschema@.calls c WHERE c.id = ANY (p_calls) AND c.recording_url IS NOT NULL;
 END
 $$;
 
@@ -683,15 +735,17 @@ BEGIN
 	END IF;
 	v_age := @extschema@.va_retention_days(p_settings, 'recordings');
 	IF v_age IS NOT NULL THEN
-		FOR v_ids IN SELECT ARRAY(SELECT c.id FROM @extschema@.calls c WHERE c.tenant_id = p_tenant AND c.ended_at < now() - v_age
-			AND c.recording_url IS NOT NULL LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED)
-		LOOP
-			-- The recording itself lies with Twilio: whoever listens to this event deletes it there.
-			PERFORM @extschema@.va_emit(p_tenant, 'recording_expired', c.id, c.lead_id,
-				jsonb_build_object('recording_sid', c.recording_sid, 'url', c.recording_url)) FROM @extschema@.calls c WHERE c.id = ANY (v_ids);
-			UPDATE @extschema@.calls c SET recording_url = NULL, recording_sid = NULL WHERE c.id = ANY (v_ids);
-			v_done := v_done || jsonb_build_object('recordings', cardinality(v_ids));
-		END LOOP;
+		v_ids := ARRAY(SELECT c.id FROM @extschema@.calls c WHERE c.tenant_id = p_tenant AND c.ended_at < now() - v_age
+			AND c.recording_url IS NOT NULL LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
+		PERFORM @extschema@.va_recordings_expire(v_ids);
+		UPDATE @extschema@.calls c SET recording_url = NULL, recording_sid = NULL WHERE c.id = ANY (v_ids);
+		v_done := v_done || jsonb_build_object('recordings', cardinality(v_ids));
+	END IF;
+	v_age := @extschema@.va_retention_days(p_settings, 'calls');
+	IF v_age IS NOT NULL THEN
+		v_ids := ARRAY(SELECT c.id FROM @extschema@.calls c WHERE c.tenant_id = p_tenant AND c.ended_at < now() - v_age
+			AND @extschema@.va_call_over(c) LIMIT p_limit FOR UPDATE SKIP LOCKED);
+		v_done := v_done || jsonb_build_object('calls', @extschema@.va_calls_forget(v_ids));
 	END IF;
 	v_age := @extschema@.va_retention_days(p_settings, 'messages');
 	IF v_age IS NOT NULL THEN

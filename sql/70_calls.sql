@@ -351,13 +351,13 @@ $$;
 CREATE FUNCTION @extschema@.va_words(p_text text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_text text := lower(p_text);
+	v_text text := p_text;
 BEGIN
 	IF getdatabaseencoding() = 'UTF8' THEN
-		v_text := regexp_replace(normalize(v_text, NFD), U&'[\0300-\036F]', '', 'g');
+		v_text := regexp_replace(normalize(p_text, NFD), U&'[\0300-\036F]', '', 'g');
 		v_text := translate(v_text, U&'\2018\2019\201C\201D\2013\2014\2026\00BF\00A1\3002\FF0C\FF01\FF1F', repeat(' ', 13));
 	END IF;
-	RETURN ' ' || btrim(regexp_replace(v_text, '[[:space:][:punct:]]+', ' ', 'g')) || ' ';
+	RETURN ' ' || btrim(regexp_replace(lower(v_text), '[[:space:][:punct:]]+', ' ', 'g')) || ' ';
 END
 $$;
 

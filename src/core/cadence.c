@@ -186,6 +186,13 @@ next_candidate(const struct cadence_rules *rules, uint32_t wanted, zone_instant 
 	return latest(latest(quiet, limit), human);
 }
 
+/* Are there channels, and none that may be used? */
+static bool
+is_forbidden(const struct cadence_rules *rules, uint32_t wanted)
+{
+	return wanted != 0 && (wanted & ~rules->never) == 0;
+}
+
 zone_instant
 cadence_allowed(const struct cadence_rules *rules, uint32_t wanted, zone_instant at,
 				uint32_t *moved)
@@ -193,11 +200,10 @@ cadence_allowed(const struct cadence_rules *rules, uint32_t wanted, zone_instant
 	zone_instant result = ZONE_NEVER;
 	zone_instant last;
 	uint32_t reasons = 0;
-	bool forbidden = wanted != 0 && (wanted & ~rules->never) == 0;
 
-	wanted &= ~rules->never;
-	if (!zone_valid(at) || forbidden)
+	if (!zone_valid(at) || is_forbidden(rules, wanted))
 		return ZONE_NEVER;
+	wanted &= ~rules->never;
 	last = at + HOURS_HORIZON_DAYS * ZONE_DAY;
 	for (int round = 0; round < ROUNDS_MAX && result == ZONE_NEVER; round++)
 	{
@@ -314,7 +320,9 @@ read_history(const struct cadence_sequence *sequence, const struct cadence_rules
 			h->pending[step] = i;
 		else
 			continue;
-		if ((task->status == CADENCE_DONE || task->at <= now) && step > h->last_begun)
+		if ((task->status == CADENCE_DONE ||
+			 (task->at <= now && !is_forbidden(rules, sequence->step[step].channels))) &&
+			step > h->last_begun)
 			h->last_begun = step;
 	}
 	return true;
@@ -338,7 +346,8 @@ replan_step(const struct cadence_sequence *sequence, int index, zone_instant sta
 		return false;
 	if (task >= 0 && (tasks[task].at <= now || index < h->last_begun))
 	{
-		bool keep = tasks[task].at <= now && index > h->last_done;
+		bool keep = tasks[task].at <= now && index > h->last_done &&
+					!is_forbidden(rules, sequence->step[index].channels);
 
 		change->action = keep ? CADENCE_KEEP : CADENCE_CANCEL;
 		change->due = tasks[task].at;

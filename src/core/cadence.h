@@ -185,8 +185,8 @@ int cadence_plan(const struct cadence_sequence *sequence, zone_instant start,
  *
  * - Done steps stay done and are not repeated, also when the lead comes back to a sequence. What
  *   stands before a step that is done is not made up for: it is not added, and cancelled if pending.
- * - A pending task of this sequence whose time has come (at <= now) is kept as it is: it is about to
- *   happen, and counts as done for the steps before it that would happen later. Others are moved to
+ * - A pending task of this sequence whose time has come (at <= now) is kept as it is, unless none of
+ *   its channels may be used: it is about to happen, and counts as done for the steps before it that would happen later. Others are moved to
  *   where the plan puts them, if that is elsewhere.
  * - A step whose time has passed without a task is due now, or as soon as allowed.
  *

@@ -147,7 +147,8 @@ BEGIN
 	LOOP
 		v_count := v_count + @extschema@.va_lead_rescore(v_tenant);
 	END LOOP;
-	UPDATE @extschema@.criteria_rechecks r SET settled_from = pg_snapshot_xmax(v_now) WHERE r.settled_from IS NULL;
+	UPDATE @extschema@.criteria_rechecks r SET settled_from = pg_snapshot_xmax(v_now)
+	WHERE r.settled_from IS NULL AND r.created_at < now(); -- committed, and not of this very transaction
 	RETURN v_count;
 END
 $$;

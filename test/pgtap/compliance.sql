@@ -170,6 +170,22 @@ SELECT is(va_retention_apply(2) -> 'messages', '2', 'in portions');
 SELECT va_housekeeping() \g /dev/null
 SELECT is((SELECT count(*)::int FROM notifications WHERE created_at < now() - interval '20 days' AND status = 'sent'), 0, 'housekeeping does it');
 
+-- calls themselves, with all that is theirs; what only mentions them stays
+DELETE FROM settings WHERE name = 'retention_days';
+UPDATE tenants SET settings = settings || '{"retention_days": {"calls": 15}}' WHERE id = :'tenant';
+SELECT id AS old_call FROM calls WHERE twilio_call_sid = 'CR31' \gset
+UPDATE calls SET recording_url = 'https://r/31', recording_sid = 'RE31' WHERE id = :'old_call';
+INSERT INTO conversation_sessions (tenant_id, call_id, channel) VALUES (:'tenant', :'old_call', 'voice');
+INSERT INTO appointments (tenant_id, call_id, title, scheduled_at) VALUES (:'tenant', :'old_call', 'from a call', '2030-01-01');
+INSERT INTO follow_up_tasks (tenant_id, call_id, title, scheduled_for) VALUES (:'tenant', :'old_call', 'from a call', '2030-01-01');
+INSERT INTO calls (tenant_id, twilio_call_sid, status, started_at) VALUES (:'tenant', 'CRlive', 'in-progress', now() - interval '99 days');
+CREATE TABLE own (call uuid REFERENCES calls (id));
+INSERT INTO own VALUES (:'old_call');
+SELECT is(va_retention_apply(), '{"calls": 1}', 'old calls are forgotten');
+SELECT is((SELECT array_agg(twilio_call_sid::text ORDER BY 1) FROM calls WHERE twilio_call_sid LIKE 'CR%'), '{CR11,CR9,CRlive,CRtheirs}', 'those alone'), is((SELECT count(*)::int FROM conversation_sessions WHERE call_id = :'old_call') + (SELECT count(*)::int FROM call_events WHERE call_id = :'old_call') + (SELECT count(*)::int FROM analytics_events WHERE call_id = :'old_call'), 0, 'with their sessions and events'),
+	is((SELECT count(*)::int FROM appointments WHERE title = 'from a call' AND call_id IS NULL) + (SELECT count(*)::int FROM follow_up_tasks WHERE title = 'from a call' AND call_id IS NULL) + (SELECT count(*)::int FROM own WHERE call IS NULL), 3, 'appointments, tasks and anybody''s rows lose the call and stay'), is((SELECT count(*)::int FROM analytics_events WHERE event_type = 'recording_expired' AND event_data ->> 'recording_sid' = 'RE31'), 1, 'the recording is announced');
+SELECT is(va_retention_apply(), '{"calls": 0}', 'once');
+
 -- ---- a tenant's application
 SELECT id AS some FROM leads WHERE tenant_id = :'theirs' LIMIT 1 \gset
 SELECT va_opt_out(:'theirs', '+4930777777') \g /dev/null

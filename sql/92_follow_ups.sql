@@ -348,7 +348,10 @@ BEGIN
 			UPDATE @extschema@.follow_up_tasks d SET status = 'queued', executed_at = now() WHERE d.id = t.id;
 			INSERT INTO @extschema@.lead_actions (tenant_id, lead_id, task_id, action, payload)
 			VALUES (t.tenant_id, t.lead_id, t.id, 'follow_up', jsonb_build_object('task_id', t.id, 'sequence', t.sequence_id,
-				'step', t.sequence_step, 'channels', v_when.allowed, 'purpose', t.purpose, 'scheduled_for', t.scheduled_for));
+				'step', t.sequence_step, 'channels', v_when.allowed, 'purpose', t.purpose, 'scheduled_for', t.scheduled_for)
+				|| coalesce((SELECT jsonb_build_object('hint', h) FROM @extschema@.tenants n,
+							 LATERAL (SELECT @extschema@.va_setting(n.settings, 'follow_up_hints') ->> t.purpose AS h) x
+							 WHERE n.id = t.tenant_id AND h IS NOT NULL), '{}'));
 		END IF;
 	END LOOP;
 	RETURN v_count;

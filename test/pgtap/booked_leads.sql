@@ -2,7 +2,7 @@
 -- once; cancelled or missed, the lead is where it was and hears from us again; closed leads come back only by their own step.
 \ir setup.psql
 SELECT no_plan();
-SELECT va_tenant_create('ABC', 'x', '+15551230002', settings => '{"contact_hours": {"open": "00:00", "close": "24:00"}}') AS tenant \gset
+SELECT va_tenant_create('ABC', 'general', '+15551230002', settings => '{"contact_hours": {"open": "00:00", "close": "24:00"}}') AS tenant \gset
 CREATE FUNCTION pg_temp.lead(stage text DEFAULT 'new', temperature text DEFAULT 'hot') RETURNS uuid LANGUAGE sql AS $$
 	INSERT INTO leads (tenant_id, phone, email, status, qualification_data) SELECT id, '+4930' || lpad((random() * 9999999)::int::text, 7, '0'), 'a' || random() || '@x.org', stage, CASE temperature WHEN 'hot' THEN '{"budget": 1, "need": "x", "decision_maker": true, "timeline": "asap"}' WHEN 'warm' THEN '{"budget": 1, "need": "x"}' ELSE '{}' END::jsonb FROM tenants RETURNING id $$;
 CREATE FUNCTION pg_temp.qualified(temperature text DEFAULT 'hot') RETURNS uuid LANGUAGE plpgsql AS $$ DECLARE l uuid := pg_temp.lead('new', temperature); BEGIN PERFORM va_lead_advance(l, 'qualify'); RETURN l; END $$;

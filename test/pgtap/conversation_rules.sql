@@ -42,10 +42,10 @@ SELECT is(va_call_events(:'long', 'MZ1', '[{"seq": 4, "kind": "turn", "data": {"
 SELECT ok((SELECT end_requested_at IS NOT NULL FROM calls WHERE id = :'long'), 'what comes after the stream is the end'), is((SELECT event_data FROM analytics_events WHERE event_type = 'turn_limit'), '{"turns": 4}', 'and an event');
 SELECT is(va_call_events(:'long', 'MZ1', '[{"seq": 4, "kind": "turn", "data": {"role": "user", "text": "d"}}]') ->> 'action', 'end_call', 'the same batch again'), is(va_call_events(:'long', 'MZ1', '[{"seq": 5, "kind": "turn", "data": {"role": "agent", "text": "Good-bye."}}]'), NULL, 'and once');
 SELECT is((SELECT body ~ '<Hangup' AND body !~ '<Stream' FROM pg_temp.after_stream('CA5')), true, 'so it does');
-UPDATE tenants SET settings = settings || '{"turn_limit_message": "Tschüss."}' WHERE id = :'tenant';
+UPDATE tenants SET settings = settings || '{"turn_limit_message": "Tschüss von {{company}}."}' WHERE id = :'tenant';
 UPDATE tenant_voice_configs SET max_conversation_turns = 1;
 SELECT call_id AS short FROM pg_temp.answer('CA6') \gset
-SELECT is(va_call_events(:'short', 'MZ1', '[{"seq": 1, "kind": "turn", "data": {"role": "user", "text": "Hallo"}}]'), '{"say": "Tschüss.", "action": "end_call"}', 'in the tenant''s words');
+SELECT is(va_call_events(:'short', 'MZ1', '[{"seq": 1, "kind": "turn", "data": {"role": "user", "text": "Hallo"}}]'), '{"say": "Tschüss von Test +15551230002.", "action": "end_call"}', 'in the tenant''s words');
 SELECT call_id AS both FROM pg_temp.answer('CA7') \gset
 SELECT is(va_call_events(:'both', 'MZ1', '[{"seq": 1, "kind": "turn", "data": {"role": "user", "text": "chef"}}]') ->> 'action', NULL, 'who asks for a person at the last turn gets the person'), is(va_call_events(:'both', 'MZ1', '[{"seq": 2, "kind": "turn", "data": {"role": "agent", "text": "Sure"}}]') ->> 'action', 'end_call', 'and then the end');
 UPDATE tenant_voice_configs SET max_conversation_turns = NULL, escalation_keywords = NULL;

@@ -26,7 +26,8 @@ CREATE INDEX idx_lead_stage_history_tenant ON @extschema@.lead_stage_history (te
 
 -- Work that something in a lead's life has caused, one row each, written in the transaction of its cause. What the
 -- database does itself is done at once (done_at); the rest waits for whoever carries it out: he locks rows with
--- done_at NULL (FOR UPDATE SKIP LOCKED), does them and sets done_at.
+-- done_at NULL (FOR UPDATE SKIP LOCKED), does them and sets done_at. Whoever calls or writes to a lead for it asks
+-- va_may_contact once more in the transaction in which he does: the lead may have opted out since.
 CREATE TABLE @extschema@.lead_actions (
 	id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
 	tenant_id UUID REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,

@@ -315,17 +315,45 @@ CREATE TRIGGER leads_address_changed AFTER UPDATE OF phone, email, custom_fields
 
 -- ---- the scheduler ------------------------------------------------------------------------------
 
+-- Turns one due step, its row locked, into a row of lead_actions, or moves it, or skips it with the reason.
+CREATE FUNCTION @extschema@.va_follow_up_claim(t @extschema@.follow_up_tasks) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_lead @extschema@.leads;
+	v_why text;
+	v_when record;
+BEGIN
+	SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = t.lead_id;
+	v_when := @extschema@.va_contact_when(v_lead, coalesce(t.channels, '{}'), now());
+	v_why := CASE WHEN v_lead.id IS NULL THEN 'there is no lead'
+		WHEN v_lead.follow_ups_stopped IS NOT NULL THEN v_lead.follow_ups_stopped
+		WHEN NOT EXISTS (SELECT FROM @extschema@.tenants n WHERE n.id = t.tenant_id AND n.status = 'active') THEN 'the tenant is not active'
+		WHEN v_when.due IS NULL THEN coalesce(v_when.why, 'it is never allowed') END;
+	IF v_why IS NOT NULL THEN
+		UPDATE @extschema@.follow_up_tasks d SET status = 'skipped', result = jsonb_build_object('why', v_why) WHERE d.id = t.id;
+	ELSIF v_when.due > now() THEN
+		UPDATE @extschema@.follow_up_tasks d SET scheduled_for = v_when.due WHERE d.id = t.id;
+	ELSE
+		UPDATE @extschema@.follow_up_tasks d SET status = 'queued', executed_at = now() WHERE d.id = t.id;
+		INSERT INTO @extschema@.lead_actions (tenant_id, lead_id, task_id, action, payload)
+		VALUES (t.tenant_id, t.lead_id, t.id, 'follow_up', jsonb_build_object('task_id', t.id, 'sequence', t.sequence_id,
+			'step', t.sequence_step, 'channels', v_when.allowed, 'purpose', t.purpose, 'scheduled_for', t.scheduled_for)
+			|| coalesce((SELECT jsonb_build_object('hint', h) FROM @extschema@.tenants n,
+						 LATERAL (SELECT @extschema@.va_setting(n.settings, 'follow_up_hints') ->> t.purpose AS h) x
+						 WHERE n.id = t.tenant_id AND h IS NOT NULL), '{}'));
+	END IF;
+END
+$$;
+
 -- Turns due steps into work, each into exactly one row of lead_actions; returns how many it dealt with. The rules of contact
 -- are asked again here, for they may have changed since the step was planned: without a channel left
 -- it is skipped with the reason, with some left it happens by these, and when it may not happen now (the server was
--- down, hours were changed) it waits until it may.
+-- down, hours were changed) it waits until it may. One that cannot be claimed at all (its tenant's hours cannot be
+-- read, say) fails alone: the others must not wait for it.
 CREATE FUNCTION @extschema@.va_follow_ups_due("limit" integer DEFAULT 100) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	t @extschema@.follow_up_tasks;
-	v_lead @extschema@.leads;
-	v_why text;
-	v_when record;
 	v_count integer := 0;
 BEGIN
 	FOR t IN
@@ -334,25 +362,17 @@ BEGIN
 		ORDER BY d.scheduled_for LIMIT greatest("limit", 0) FOR UPDATE SKIP LOCKED
 	LOOP
 		v_count := v_count + 1;
-		SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = t.lead_id;
-		v_when := @extschema@.va_contact_when(v_lead, coalesce(t.channels, '{}'), now());
-		v_why := CASE WHEN v_lead.id IS NULL THEN 'there is no lead'
-			WHEN v_lead.follow_ups_stopped IS NOT NULL THEN v_lead.follow_ups_stopped
-			WHEN NOT EXISTS (SELECT FROM @extschema@.tenants n WHERE n.id = t.tenant_id AND n.status = 'active') THEN 'the tenant is not active'
-			WHEN v_when.due IS NULL THEN coalesce(v_when.why, 'it is never allowed') END;
-		IF v_why IS NOT NULL THEN
-			UPDATE @extschema@.follow_up_tasks d SET status = 'skipped', result = jsonb_build_object('why', v_why) WHERE d.id = t.id;
-		ELSIF v_when.due > now() THEN
-			UPDATE @extschema@.follow_up_tasks d SET scheduled_for = v_when.due WHERE d.id = t.id;
-		ELSE
-			UPDATE @extschema@.follow_up_tasks d SET status = 'queued', executed_at = now() WHERE d.id = t.id;
-			INSERT INTO @extschema@.lead_actions (tenant_id, lead_id, task_id, action, payload)
-			VALUES (t.tenant_id, t.lead_id, t.id, 'follow_up', jsonb_build_object('task_id', t.id, 'sequence', t.sequence_id,
-				'step', t.sequence_step, 'channels', v_when.allowed, 'purpose', t.purpose, 'scheduled_for', t.scheduled_for)
-				|| coalesce((SELECT jsonb_build_object('hint', h) FROM @extschema@.tenants n,
-							 LATERAL (SELECT @extschema@.va_setting(n.settings, 'follow_up_hints') ->> t.purpose AS h) x
-							 WHERE n.id = t.tenant_id AND h IS NOT NULL), '{}'));
-		END IF;
+		BEGIN
+			PERFORM @extschema@.va_follow_up_claim(t);
+		EXCEPTION
+			WHEN serialization_failure OR deadlock_detected OR query_canceled THEN
+				RAISE;
+			WHEN OTHERS THEN
+				UPDATE @extschema@.follow_up_tasks d SET status = 'failed', executed_at = now(),
+					result = jsonb_build_object('why', SQLERRM, 'sqlstate', SQLSTATE) WHERE d.id = t.id;
+				RAISE WARNING 'a follow-up could not be claimed: %', SQLERRM
+					USING DETAIL = format('Task %s, SQLSTATE %s.', t.id, SQLSTATE), HINT = 'Mend the cause, then set its status to pending.';
+		END;
 	END LOOP;
 	RETURN v_count;
 END

@@ -74,6 +74,14 @@ SELECT pg_temp.lead('+493011111', NULL) AS l \gset
 SELECT is(concat_ws(' | ', verdict, until AT TIME ZONE 'UTC', why), w, format('%s on a holiday', c)) FROM (VALUES ('human_call', 'not_now | 2030-01-02 00:00:00 | nobody is there to call'), ('call', 'yes'), ('ai_call', 'yes')) AS x (c, w), va_may_contact(:'l', c, '2030-01-01 12:00Z');
 DELETE FROM holidays; DELETE FROM follow_up_tasks; DELETE FROM leads; DELETE FROM lead_actions;
 
+-- a step that cannot be claimed fails alone
+SELECT pg_temp.lead('+493011111', NULL) AS l \gset
+INSERT INTO follow_up_tasks (tenant_id, lead_id, title, scheduled_for, sequence_id, sequence_step, channels) SELECT :'tenant', l, c[1], now() - interval '1 minute', 'hot#8', 1, c FROM (VALUES ('{fax}'::text[], :'l'::uuid), ('{sms}', NULL)) AS x (c, l);
+INSERT INTO follow_up_tasks (tenant_id, lead_id, title, scheduled_for, sequence_id, sequence_step, channels) VALUES (:'tenant', :'l', 'last', now() - interval '1 second', 'hot#9', 1, '{sms}');
+SELECT is(va_follow_ups_due(), 3, 'three are due');
+SELECT is((SELECT string_agg(title || ' ' || status || coalesce(' ' || (result ->> 'why'), ''), ', ' ORDER BY title) FROM follow_up_tasks), 'fax failed unknown channel "fax", last queued, sms skipped there is no lead', 'one fails, one is nobody''s, and the last is work');
+DELETE FROM follow_up_tasks; DELETE FROM leads; DELETE FROM lead_actions;
+
 -- ---- opting out of one channel and of all
 CREATE FUNCTION pg_temp.steps(l uuid) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(sequence_step::text, ' ' ORDER BY sequence_step) FROM follow_up_tasks WHERE lead_id = l AND status = 'pending' AND sequence_id IS NOT NULL $$;
 CREATE FUNCTION pg_temp.qualified(phone text, email text) RETURNS uuid LANGUAGE plpgsql AS $$ DECLARE l uuid := pg_temp.lead(phone, email); BEGIN PERFORM va_lead_advance(l, 'qualify'); RETURN l; END $$;

@@ -114,6 +114,23 @@ same "$(fingerprint awkward2 | diff "$VA_DIR/before" -)" "" "with the same rows"
 same "$(in_database awkward -c 'SET search_path = pg_catalog' -c "SELECT ok FROM \"My Agents\".va_health() WHERE \"check\" = 'version'")" t "no function needs the caller's search_path"
 same "$(in_database awkward -c 'ALTER EXTENSION voiceagent SET SCHEMA public' | head -1 | sed 's/.*ERROR: *//')" 'extension "voiceagent" does not support SET SCHEMA' "it stays where it is"
 
+# ---- an owner who is no superuser ---------------------------------------------------------------
+# CREATE EXTENSION asks for a superuser; who owns it may lose that right later. Row-level security then holds for the
+# owner as well (it is forced), and a policy lets the functions that run in the owner's name go on.
+in_database postgres -c 'CREATE ROLE va_test_owner SUPERUSER' -c 'CREATE DATABASE owned OWNER va_test_owner'
+same "$(PGOPTIONS='-c role=va_test_owner' in_database owned -c 'CREATE EXTENSION voiceagent')" "" "CREATE EXTENSION by another superuser"
+in_database postgres -c 'ALTER ROLE va_test_owner NOSUPERUSER'
+fill owned || sed 's/^/# /' "$VA_DIR/fill.out"
+same "$(in_database owned -c "SELECT count(*) FROM pg_class WHERE relrowsecurity AND NOT relforcerowsecurity")" 0 "row-level security is forced"
+same "$(PGOPTIONS='-c role=va_test_owner' in_database owned -c 'SELECT jsonb_array_length(transcript), conversation_turns, (SELECT count(*) > 0 FROM leads) FROM calls')" "2|2|t" "a call runs for an owner who is no superuser"
+same "$(fingerprint owned | grep -c ' 0|')" 0 "and every table is filled"
+same "$(PGOPTIONS='-c role=voiceagent_gateway' in_database owned -c "SELECT http_status FROM va_webhook_voice_status('AC00000000000000000000000000000001', '{\"CallSid\": \"CA1\", \"CallStatus\": \"completed\"}', NULL, 'g')")" 204 "the gateway works there"
+same "$(PGOPTIONS='-c role=voiceagent_agent' in_database owned -c "SELECT set_config('voiceagent.tenant_id', (SELECT id::text FROM va_current_tenant() id), false)" -c 'SELECT count(*) FROM leads' | tail -1)" 0 "a tenant's application sees nothing without a tenant"
+same "$(PGOPTIONS='-c role=voiceagent_admin' in_database owned -c "SELECT va_tenant_create('Second', 'legal', '+15551230077') IS NOT NULL" -c 'SELECT count(*) FROM tenants')" "t
+2" "the administrator administers"
+in_database owned -c 'DROP EXTENSION voiceagent CASCADE' >/dev/null 2>&1
+in_database postgres -c 'DROP DATABASE owned' -c 'DROP ROLE va_test_owner'
+
 # ---- the key file -------------------------------------------------------------------------------
 key=$VA_DATA/voiceagent.key
 read_secret()

@@ -55,11 +55,11 @@ hide(ErrorData *error)
 		if (error->elevel < WARNING)
 			error->detail = NULL; /* the parameters of a statement */
 		if (error->sqlerrcode == ERRCODE_SYNTAX_ERROR)
-			error->message = "syntax error in " HIDDEN;
+			error->message = pstrdup("syntax error in " HIDDEN); /* freed by the server */
 	}
 	if (error->elevel < WARNING && sets_secret(error->message))
 	{
-		error->message = HIDDEN;
+		error->message = pstrdup(HIDDEN);
 		error->detail = NULL;
 	}
 	if (previous_hook != NULL)

@@ -1,5 +1,5 @@
 /*
- * secret_log.c: keeps statements that set a secret out of the server's log and of pg_stat_activity.
+ * secret_log.c: keeps statements that carry a secret out of the server's log and of pg_stat_activity.
  *
  * `SELECT va_secret_set(…, 'the secret')` is text like any other to the server: it stands in
  * pg_stat_activity while it runs and after, in the log when it fails (STATEMENT), and always when
@@ -20,7 +20,7 @@
 
 #include "pg/secret_log.h"
 
-#define HIDDEN "(a statement that sets a secret)"
+#define HIDDEN "(a statement that carries a secret)"
 
 PG_FUNCTION_INFO_V1(va_hide_statement);
 
@@ -30,12 +30,18 @@ static emit_log_hook_type previous_hook = NULL;
 static TimestampTz hidden_statement = 0;
 
 static bool
-sets_secret(const char *text)
+carries_secret(const char *text)
 {
+	static const char *const names[] = {"va_secret_set", "va_api_key_check"};
+	int i;
+
 	for (; text != NULL && *text != '\0'; text++)
 	{
-		if (pg_strncasecmp(text, "va_secret_set", strlen("va_secret_set")) == 0)
-			return true;
+		for (i = 0; i < lengthof(names); i++)
+		{
+			if (pg_strncasecmp(text, names[i], strlen(names[i])) == 0)
+				return true;
+		}
 	}
 	return false;
 }
@@ -47,7 +53,7 @@ sets_secret(const char *text)
 static void
 hide(ErrorData *error)
 {
-	if (sets_secret(debug_query_string) ||
+	if (carries_secret(debug_query_string) ||
 		(hidden_statement != 0 && hidden_statement == GetCurrentStatementStartTimestamp()))
 	{
 		error->hide_stmt = true;
@@ -57,7 +63,7 @@ hide(ErrorData *error)
 		if (error->sqlerrcode == ERRCODE_SYNTAX_ERROR)
 			error->message = pstrdup("syntax error in " HIDDEN); /* freed by the server */
 	}
-	if (error->elevel < WARNING && sets_secret(error->message))
+	if (error->elevel < WARNING && carries_secret(error->message))
 	{
 		error->message = pstrdup(HIDDEN);
 		error->detail = NULL;

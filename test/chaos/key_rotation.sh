@@ -105,7 +105,7 @@ done
 session_start
 printf "BEGIN;\nSELECT va_secret_set(NULL, 'x', 'opensesame');\n\\\\echo set\n" >&"$session_in"
 ok 'a session sets a secret' session_says set
-is 'which is not in pg_stat_activity' "$(va_psql -c "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE '%sets a secret%'" -c "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%open' || 'sesame%'")" "1
+is 'which is not in pg_stat_activity' "$(va_psql -c "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE '%carries a secret%'" -c "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%open' || 'sesame%'")" "1
 0"
 printf 'COMMIT;\n\\q\n' >&"$session_in"
 session_end

@@ -91,7 +91,7 @@ is 'what was granted to others holds' "$(in_database old -c "$rights")" t
 # ---- the same as a fresh one --------------------------------------------------------------------
 is 'a fresh one' "$(in_database fresh -c 'CREATE EXTENSION voiceagent')" ''
 dump old >"$VA_DIR/new.sql" 2>&1
-in_database again -f "$VA_DIR/new.sql" >"$VA_DIR/restore.out" 2>&1
+in_database again -o /dev/null -f "$VA_DIR/new.sql" >"$VA_DIR/restore.out" 2>&1
 is 'the upgraded database is dumped and restored' "$(sed '/^$/d' "$VA_DIR/restore.out")" ''
 is 'with what was granted' "$(in_database again -c "$rights")" t
 tables_of old >"$VA_DIR/tables"
@@ -108,7 +108,7 @@ is 'and nothing went wrong in reading it' "$(grep -c 'psql:.*ERROR' "$VA_DIR/fre
 compare 'the upgraded catalogue is the fresh one' "$VA_DIR/fresh.catalogue" "$VA_DIR/old.catalogue"
 
 # ---- a dump of the old version, restored into the new one ----------------------------------------
-in_database moved -f "$VA_DIR/old.sql" >"$VA_DIR/moved.out" 2>&1
+in_database moved -o /dev/null -f "$VA_DIR/old.sql" >"$VA_DIR/moved.out" 2>&1
 is "a dump of version $old is restored into version $new" "$(sed '/^$/d' "$VA_DIR/moved.out")" ''
 
 done_testing

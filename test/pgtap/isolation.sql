@@ -1,6 +1,7 @@
 -- Nothing of another tenant's is read, written, moved or deleted: every table and view × every verb × every role of a
 -- tenant's × a session with its own tenant, with none, and with garbage. All of it is made from the catalogue, so that a
 -- table, view or function is covered by being there.
+\ir setup.psql
 \ir rows.psql
 SELECT no_plan();
 

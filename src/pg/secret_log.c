@@ -58,12 +58,12 @@ hide(ErrorData *error)
 	{
 		error->hide_stmt = true;
 		error->hide_ctx = true;
-		if (error->elevel < WARNING)
+		if (error->elevel <= LOG_SERVER_ONLY)
 			error->detail = NULL; /* the parameters of a statement */
 		if (error->sqlerrcode == ERRCODE_SYNTAX_ERROR)
 			error->message = pstrdup("syntax error in " HIDDEN); /* freed by the server */
 	}
-	if (error->elevel < WARNING && carries_secret(error->message))
+	if (error->elevel <= LOG_SERVER_ONLY && carries_secret(error->message))
 	{
 		error->message = pstrdup(HIDDEN);
 		error->detail = NULL;

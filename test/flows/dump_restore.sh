@@ -161,6 +161,9 @@ same "$(in_database filled -c "SELECT va_secret_read(NULL, 'other')")" x "but th
 chmod 640 "$key"
 same "$(read_secret)" VA006 "a file that others may read is refused"
 chmod 600 "$key"
+chown 0 "$key" 2>/dev/null
+same "$([ "$VA_USER" = root ] || [ "$(id -u)" -ne 0 ] || read_secret)" "$([ "$(id -u)" -ne 0 ] || echo VA006)" "and so is one that belongs to another user"
+chown "$VA_USER" "$key"
 truncate -s 31 "$key"
 same "$(read_secret)" VA006 "a short file is refused"
 rm "$key"

@@ -161,6 +161,27 @@ END $$;
 SELECT is(pg_temp.point(k.conrelid, k.column_name, k.confrelid, :'mine', :'theirs', r), NULL, format('%s: %s.%s does not point at the other tenant', r, k.conrelid::regclass, k.column_name))
 FROM (SELECT DISTINCT conrelid, column_name, confrelid FROM va_tenant_links()) k, unnest(ARRAY[current_user, 'voiceagent_admin', 'voiceagent_agent']) r ORDER BY k.conrelid::regclass::text, k.column_name, r;
 
+-- A value that only the other tenant has used may be refused (an id is unique), but the error does not show its row.
+CREATE FUNCTION pg_temp.told(p_tab regclass, p_key text, p_mine uuid, p_theirs uuid) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	v_row jsonb;
+	v_columns text;
+	v_detail text;
+BEGIN
+	EXECUTE format('SELECT to_jsonb(t) || jsonb_build_object(%L, $2) FROM %s t WHERE %I = $1 LIMIT 1', p_key, p_tab, p_key) INTO v_row USING p_theirs, p_mine;
+	SELECT string_agg(quote_ident(a.attname), ', ') INTO v_columns FROM pg_attribute a WHERE a.attrelid = p_tab AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+	PERFORM set_config('voiceagent.tenant_id', p_mine::text, true);
+	SET LOCAL ROLE voiceagent_agent;
+	EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM jsonb_populate_record(NULL::%s, %L)', p_tab, v_columns, v_columns, p_tab, v_row);
+	RAISE EXCEPTION USING ERRCODE = 'ZZ000', MESSAGE = 'taken';
+EXCEPTION WHEN unique_violation OR exclusion_violation THEN
+	GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
+	RETURN nullif(v_detail, '');
+WHEN OTHERS THEN
+	RETURN CASE WHEN SQLERRM LIKE '%' || p_theirs || '%' THEN SQLERRM END;
+END $$;
+SELECT is(pg_temp.told(t.tab, t.key, :'mine', :'theirs'), NULL, format('%s: a duplicate tells nothing of the other tenant', t.tab)) FROM tenant_tables t WHERE has_table_privilege('voiceagent_agent', t.tab, 'INSERT') ORDER BY t.tab::text;
+
 -- Functions. Each that a tenant's role may call and that takes a uuid is called with the other tenant's ids. Which table
 -- an argument's ids are of:
 CREATE TEMP TABLE arguments (name text, tab regclass);

@@ -37,7 +37,8 @@ SELECT is((SELECT array_agg(f.proname::text ORDER BY f.proname) FROM our_functio
 SELECT is((SELECT array_agg(DISTINCT f.proname::text ORDER BY f.proname::text) FROM our_functions f WHERE has_function_privilege('voiceagent_gateway', f.oid, 'EXECUTE') AND NOT has_function_privilege('public', f.oid, 'EXECUTE')),
 	ARRAY['va_api_key_check', 'va_call_events', 'va_call_session', 'va_call_stream_start', 'va_call_tool', 'va_gateway_config', 'va_gateway_report', 'va_secret_read',
 	'va_webhook_voice_after_stream', 'va_webhook_voice_answer', 'va_webhook_voice_fallback', 'va_webhook_voice_recording', 'va_webhook_voice_status', 'va_webhook_voice_stream_status', 'va_webhook_voice_transcription', 'va_webhook_voice_voicemail'], 'what the gateway may call');
-SELECT is((SELECT array_agg(f.name) FROM our_functions f WHERE has_function_privilege('voiceagent_dispatcher', f.oid, 'EXECUTE') AND NOT has_function_privilege('public', f.oid, 'EXECUTE')), NULL, 'what the dispatcher may call: nothing yet');
+SELECT is((SELECT array_agg(f.proname::text ORDER BY f.proname::text) FROM our_functions f WHERE has_function_privilege('voiceagent_dispatcher', f.oid, 'EXECUTE') AND NOT has_function_privilege('public', f.oid, 'EXECUTE')),
+	ARRAY['va_outbox_begin', 'va_outbox_claim', 'va_outbox_report', 'va_outbox_settle', 'va_outbox_sweep'], 'what the dispatcher may call');
 SELECT is((SELECT array_agg(f.name) FROM our_functions f, unnest(ARRAY['voiceagent_admin', 'voiceagent_agent', 'voiceagent_bi']) r WHERE f.proname IN ('va_encrypt', 'va_decrypt', 'va_secret_read', 'va_tool_run') AND has_function_privilege(r, f.oid, 'EXECUTE')), NULL, 'nobody but the gateway reads a secret');
 SELECT is((SELECT array_agg(f.name) FROM our_functions f WHERE f.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND f.pronargs > 0 AND NOT f.proisstrict), NULL, 'C functions take no NULL');
 

@@ -50,7 +50,8 @@ END
 $$;
 
 -- (A P-256 key has 91 bytes, of which the first 27 are always the same.)
-INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, allowed, pattern, expected, open, checked_by, default_value, unit, description) VALUES
+INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, allowed, pattern, expected, open, checked_by, default_value, unit, description, is_builtin)
+SELECT x.name, x.types::text[], x.minimum, x.maximum, x.allowed::text[], x.pattern, x.expected, x.open, x.checked_by, x.default_value::jsonb, x.unit, x.description, true FROM (VALUES
 ('email', '{object}', NULL, NULL, NULL, NULL, NULL, false, NULL, '{}', NULL, 'How e-mails are sent.'),
 ('email.alarm_minutes', '{integer}', -1, 40320, NULL, NULL, NULL, false, NULL, '15', 'minutes', 'When an invitation''s alarm rings before the appointment; -1: not at all.'),
 ('email.calendar_style', '{text}', NULL, NULL, '{alternative,attachment,both}', NULL, NULL, false, NULL, '"alternative"', NULL,
@@ -73,7 +74,7 @@ INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, allo
 ('smtp.host', '{text}', 1, 253, NULL, '^[A-Za-z0-9._:-]+$', 'the name of a host', false, NULL, NULL, NULL, 'Name or address.'),
 ('smtp.port', '{integer}', 1, 65535, NULL, NULL, NULL, false, NULL, NULL, NULL, 'Unset: 465 for tls, else 587.'),
 ('smtp.security', '{text}', NULL, NULL, '{starttls,tls,none}', NULL, NULL, false, NULL, '"starttls"', NULL, 'TLS demanded after the greeting, TLS from the first byte, or none.'),
-('smtp.user', '{text}', 1, 254, NULL, NULL, NULL, false, NULL, NULL, NULL, 'Unset: no authentication.');
+('smtp.user', '{text}', 1, 254, NULL, NULL, NULL, false, NULL, NULL, NULL, 'Unset: no authentication.')) AS x (name, types, minimum, maximum, allowed, pattern, expected, open, checked_by, default_value, unit, description);
 
 -- A setting that is an object: the platform's members under the tenant's own.
 CREATE FUNCTION @extschema@.va_setting_object(p_settings jsonb, p_name text) RETURNS jsonb

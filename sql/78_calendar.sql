@@ -24,13 +24,14 @@ BEGIN
 END
 $$;
 
-INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, allowed, open, checked_by, default_value, description) VALUES
+INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, allowed, open, checked_by, default_value, description, is_builtin)
+SELECT x.name, x.types::text[], x.minimum, x.maximum, x.allowed::text[], x.open, x.checked_by, x.default_value::jsonb, x.description, true FROM (VALUES
 ('google', '{object}', NULL, NULL, NULL, false, NULL, '{}', 'Appointments in Google Calendar; the service account''s key file is the secret google_service_account.'),
 ('google.calendar_id', '{text}', 1, 250, NULL, false, NULL, NULL, 'The calendar of appointments whose person has none in calendars.'),
 ('google.calendars', '{object}', NULL, NULL, NULL, true, 'va_check_google_calendars', '{}', 'Calendars of people, by their e-mail address.'),
 ('google.invite', '{boolean}', NULL, NULL, NULL, false, NULL, 'false', 'Google invites lead and person, and our own mails carry no invitation. Needs subject.'),
 ('google.send_updates', '{text}', NULL, NULL, '{all,externalOnly,none}', false, NULL, NULL, 'Whom Google tells of changes; unset: all where it invites, else none.'),
-('google.subject', '{text}', 3, 254, NULL, false, NULL, NULL, 'For whom the service account acts (domain-wide delegation); unset: for itself.');
+('google.subject', '{text}', 3, 254, NULL, false, NULL, NULL, 'For whom the service account acts (domain-wide delegation); unset: for itself.')) AS x (name, types, minimum, maximum, allowed, open, checked_by, default_value, description);
 
 CREATE FUNCTION @extschema@.va_google_settings(p_tenant uuid) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

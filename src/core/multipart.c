@@ -105,7 +105,7 @@ read_disposition(struct span value, struct multipart_part *part)
 	{
 		const char *name = value.at;
 		size_t name_len;
-		char ignored[HEADER_LINE_MAX];
+		char ignored[HEADER_LINE_MAX] = "";
 
 		while (value.at < value.end && *value.at != '=' && *value.at != ';')
 			value.at++;

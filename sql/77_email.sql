@@ -166,17 +166,6 @@ CREATE FUNCTION @extschema@.va_html_escape(text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN replace(replace(replace(replace($1, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;');
 
--- An opt-out that a service tells of, with what proves it.
-CREATE FUNCTION @extschema@.va_email_opt_out(p_tenant uuid, p_address text, p_how text, p_source text, p_proof jsonb) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	PERFORM @extschema@.va_opt_out(p_tenant, p_address, 'email', p_how);
-	UPDATE @extschema@.consents c SET source = p_source, proof = p_proof
-	WHERE c.id = (SELECT x.id FROM @extschema@.consents x WHERE x.tenant_id = p_tenant AND x.address = lower(p_address) AND x.channel = 'email'
-				  ORDER BY x.created_at DESC LIMIT 1);
-END
-$$;
-
 -- GET shows a button and changes nothing, since scanners of mail open every link. POST is the button, or a mailbox
 -- provider's one click (RFC 8058).
 CREATE FUNCTION @extschema@.va_webhook_unsubscribe(p_token text, p_post boolean, p_gateway text) RETURNS TABLE (http_status integer, body text)
@@ -195,7 +184,7 @@ BEGIN
 	ELSIF p_post THEN
 		IF NOT EXISTS (SELECT FROM @extschema@.do_not_contact d WHERE d.tenant_id = v_who.tenant AND d.channel = 'email'
 					   AND d.address_hash = @extschema@.va_address_hash(v_who.address)) THEN
-			PERFORM @extschema@.va_email_opt_out(v_who.tenant, v_who.address, 'unsubscribe link', 'link in an e-mail', '{}');
+			PERFORM @extschema@.va_opt_out_now(v_who.tenant, lower(v_who.address), 'email', 'unsubscribe link', '{"source": "link in an e-mail"}');
 		END IF;
 		http_status := 200;
 		v_text := format('<p>Done. You get no more e-mails from %s.</p>', v_company);
@@ -486,8 +475,8 @@ BEGIN
 		PERFORM @extschema@.va_email_event_apply(v_mail.id, p_event, v_at);
 	END IF;
 	IF v_kind IN ('spamreport', 'unsubscribe', 'group_unsubscribe') AND @extschema@.va_email_address_good(v_address) THEN
-		PERFORM @extschema@.va_email_opt_out(v_tenant, v_address, CASE v_kind WHEN 'spamreport' THEN 'reported as spam' ELSE 'unsubscribed at SendGrid' END,
-			'SendGrid event ' || (p_event ->> 'event_id'), p_event);
+		PERFORM @extschema@.va_opt_out_now(v_tenant, v_address, 'email', CASE v_kind WHEN 'spamreport' THEN 'reported as spam' ELSE 'unsubscribed at SendGrid' END,
+			p_event || jsonb_build_object('source', 'SendGrid event ' || (p_event ->> 'event_id')));
 	END IF;
 	IF v_kind IN ('bounce', 'dropped', 'spamreport') THEN
 		PERFORM @extschema@.va_emit(v_tenant, 'email_' || v_kind, NULL, v_mail.lead_id, jsonb_build_object('notification_id', v_mail.id,
@@ -594,10 +583,6 @@ BEGIN
 	END IF;
 	IF p_answered.id IS NOT NULL THEN -- who answers has read it
 		PERFORM @extschema@.va_email_event_apply(p_answered.id, '{"event": "click"}', now());
-	END IF;
-	IF @extschema@.va_opt_out_keyword(coalesce(@extschema@.va_filled(v_mail.body), v_mail.subject)) = 'stop' THEN
-		PERFORM @extschema@.va_email_opt_out(v_mail.tenant_id, v_mail.from_address, 'asked by e-mail', 'e-mail ' || v_mail.message_id,
-			jsonb_build_object('notification_id', p_id, 'subject', v_mail.subject, 'text', left(v_mail.body, 1000)));
 	END IF;
 END
 $$;

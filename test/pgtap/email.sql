@@ -183,7 +183,7 @@ SELECT is((SELECT count(*)::int FROM notifications WHERE message_id = 'i2'), 1, 
 SELECT is((SELECT body || '|' || (template_data ->> 'full_text') || '|' || (attachments #>> '{0,filename}') FROM pg_temp.receive(:'tenant', '{"message_id": "i9", "from": "a@b.test", "to": [], "text": "own", "full_text": "own and old", "attachments": [{"filename": "a.pdf", "type": "application/pdf", "size": 9}]}')), 'own|own and old|a.pdf', 'its own words, all words, and what was attached');
 SELECT va_lead_capture(:'tenant', '{"email": "cy@example.test"}') AS cy \gset
 SELECT pg_temp.receive(:'tenant', '{"message_id": "i10", "from": "cy@example.test", "to": [], "subject": "Re: Hello", "text": "Unsubscribe."}') \g /dev/null
-SELECT is((SELECT verdict FROM va_may_contact(:'cy', 'email')), 'never', 'one word is enough'), is((SELECT proof ->> 'text' FROM consents WHERE address = 'cy@example.test'), 'Unsubscribe.', 'and is the proof');
+SELECT is((SELECT verdict FROM va_may_contact(:'cy', 'email')), 'never', 'one word is enough'), is((SELECT what FROM consents WHERE address = 'cy@example.test'), 'Unsubscribe.', 'and is the proof');
 
 -- ---- the gateway's keys
 SELECT va_secret_set(:'tenant', 'sendgrid_inbound_token', 'tok'), va_secret_set(NULL, 'sendgrid_inbound_token', 'ours') \g /dev/null

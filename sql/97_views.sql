@@ -16,15 +16,17 @@ LEFT JOIN @extschema@.leads l ON a.lead_id = l.id
 WHERE DATE(a.scheduled_at AT TIME ZONE t.timezone) = CURRENT_DATE
 ORDER BY a.scheduled_at;
 
+-- Of the counts that are kept (86_lead_counts.sql), so that it costs the same with ten million leads as with ten.
 CREATE VIEW @extschema@.lead_funnel WITH (security_invoker = true) AS
 SELECT
 	tenant_id,
 	lead_temperature,
 	status,
-	COUNT(*) as count,
-	AVG(lead_score) as avg_score
-FROM @extschema@.leads
-GROUP BY tenant_id, lead_temperature, status;
+	SUM(leads)::bigint as count,
+	(SUM(score) / nullif(SUM(scored), 0))::double precision as avg_score
+FROM @extschema@.lead_counts
+GROUP BY tenant_id, lead_temperature, status
+HAVING SUM(leads) <> 0;
 
 -- Why was this call slow? One row a call and stream; the parts of the wait one after the other, in
 -- milliseconds, and the largest of them in words.

@@ -28,11 +28,13 @@ fingerprint()
   local table rows
   in_database "$1" -c "SELECT d.objid::regclass FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
       JOIN pg_class c ON c.oid = d.objid WHERE e.extname = 'voiceagent' AND d.deptype = 'e'
-      AND d.classid = 'pg_class'::regclass AND c.relkind = 'r' ORDER BY c.relname" >"$VA_DIR/tables" || return 1
+      AND d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+      AND c.relname <> 'analytics_events_dump' ORDER BY c.relname" >"$VA_DIR/tables" || return 1
   while read -r table; do
     rows=$table
     case ${table##*.} in
       tools | follow_up_sequences | follow_up_steps) rows="(SELECT * FROM $table WHERE NOT is_builtin)" ;;
+      lead_counts) rows="(SELECT * FROM ${table%lead_counts}lead_funnel)" ;; # counted anew: the same sums of other rows
     esac
     printf '%s %s\n' "$table" "$(in_database "$1" -c "SELECT count(*), md5(string_agg(t::text, E'\n' ORDER BY t::text)) FROM $rows t")"
   done <"$VA_DIR/tables"

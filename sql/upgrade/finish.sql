@@ -25,5 +25,8 @@ BEGIN
 	FROM pg_depend d, pg_extension e
 	WHERE d.classid = i.classoid AND d.objid = i.objoid AND d.refobjid = e.oid AND e.extname = 'voiceagent' AND d.deptype = 'e'
 	  AND i.privtype = 'e';
+	DELETE FROM pg_init_privs i USING pg_depend d, pg_extension e
+	WHERE d.classid = i.classoid AND d.objid = i.objoid AND d.refobjid = e.oid AND e.extname = 'voiceagent' AND d.deptype = 'e'
+	  AND i.privtype = 'e' AND cardinality(i.initprivs) = 0;
 END
 $$;

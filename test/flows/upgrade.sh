@@ -57,6 +57,14 @@ compare()
   [ -z "$difference" ] || cut -c 1-2000 <<<"$difference" | sed 's/^/# /'
 }
 
+# ---- what the tool makes of two versions ---------------------------------------------------------
+awk -f "$VA_ROOT/sql/upgrade/statements.awk" "$here/tool/old.sql" "$here/tool/new.sql" >"$VA_ROOT/build/upgrade-tool.out" 2>&1
+compare 'the statements of the difference' "$here/tool/wanted.sql" "$VA_ROOT/build/upgrade-tool.out"
+for broken in "SELECT 'x" 'SELECT $a$ $b$;' 'CREATE TABLE t (a int' 'SELECT 1 /* /* */'; do
+  ok "refused: $broken" sh -c '! printf "%s\n" "$2" | awk -f "$1" /dev/stdin "$3" >/dev/null 2>&1' - "$VA_ROOT/sql/upgrade/statements.awk" "$broken" "$here/tool/new.sql"
+done
+
+# ---- a database of the version before -----------------------------------------------------------
 va_cluster_start shared_preload_libraries= || exit 1
 cp "$VA_ROOT/sql/upgrade/voiceagent--$old.sql" "$("$PG_CONFIG" --sharedir | sed "s|^|$VA_INST|")/extension/" || exit 1
 in_database postgres -c 'CREATE DATABASE old' -c 'CREATE DATABASE fresh' -c 'CREATE DATABASE again' -c 'CREATE DATABASE moved' >/dev/null
@@ -93,6 +101,7 @@ compare 'and every row' "$VA_DIR/before" "$VA_DIR/after"
 in_database old -c 'DROP SCHEMA own CASCADE' -c 'DROP OWNED BY va_test_reader' >/dev/null
 for database in fresh old; do
   run_in $database "$here/catalogue.sql" >"$VA_DIR/$database.catalogue"
+  grep ERROR "$VA_DIR/$database.catalogue" | sed "s/^/# /"
 done
 ok 'there is a catalogue to compare' [ "$(wc -l <"$VA_DIR/fresh.catalogue")" -gt 1000 ]
 is 'and nothing went wrong in reading it' "$(grep -c 'psql:.*ERROR' "$VA_DIR/fresh.catalogue" "$VA_DIR/old.catalogue" | sed 's/.*://' | sort -u)" 0

@@ -66,6 +66,8 @@ SELECT line FROM (
 	UNION ALL
 	SELECT format('initial rights on %s: %s', pg_describe_object(i.classoid, i.objoid, i.objsubid), pg_temp.rights(i.initprivs, coalesce(r.relowner, f.proowner), 'r'))
 	FROM pg_init_privs i JOIN members m ON m.classid = i.classoid AND m.objid = i.objoid LEFT JOIN relations r ON r.oid = i.objoid LEFT JOIN functions f ON f.oid = i.objoid
+	-- Initial rights that are an owner's usual ones say nothing.
+	WHERE r.oid IS NULL OR pg_temp.rights(i.initprivs, r.relowner, 'r') <> pg_temp.rights(NULL, r.relowner, 'r')
 	UNION ALL
 	SELECT format('type %s: %s %s %s', t.oid::regtype, t.typtype, format_type(t.typbasetype, t.typtypmod), (SELECT string_agg(l.enumlabel, ',' ORDER BY l.enumsortorder) FROM pg_enum l WHERE l.enumtypid = t.oid))
 	FROM members m JOIN pg_type t ON t.oid = m.objid AND m.classid = 'pg_type'::regclass WHERE t.typtype IN ('e', 'd', 'r')

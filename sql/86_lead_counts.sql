@@ -27,47 +27,15 @@ CREATE INDEX idx_lead_counts_new ON @extschema@.lead_counts (tenant_id) WHERE NO
 -- Not dumped: a restore counts the leads as they come in.
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.lead_counts', 'WHERE false');
 
--- One function for each event, for a trigger names only the transition tables that its event has.
-CREATE FUNCTION @extschema@.va_leads_added() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	INSERT INTO @extschema@.lead_counts (tenant_id, lead_temperature, status, leads, scored, score)
-	SELECT n.tenant_id, n.lead_temperature, n.status, count(*), count(n.lead_score), coalesce(sum(n.lead_score::numeric), 0)
-	FROM added n GROUP BY n.tenant_id, n.lead_temperature, n.status;
-	RETURN NULL;
-END
-$$;
+-- In C: most updates of a lead change none of the four columns, leave no row, and should cost nothing.
+CREATE FUNCTION @extschema@.va_lead_counts_trigger() RETURNS trigger
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'va_lead_counts_trigger';
 CREATE TRIGGER leads_count_insert AFTER INSERT ON @extschema@.leads REFERENCING NEW TABLE AS added
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.va_leads_added();
-
-CREATE FUNCTION @extschema@.va_leads_removed() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	INSERT INTO @extschema@.lead_counts (tenant_id, lead_temperature, status, leads, scored, score)
-	SELECT o.tenant_id, o.lead_temperature, o.status, -count(*), -count(o.lead_score), -coalesce(sum(o.lead_score::numeric), 0)
-	FROM removed o GROUP BY o.tenant_id, o.lead_temperature, o.status;
-	RETURN NULL;
-END
-$$;
+	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.va_lead_counts_trigger();
 CREATE TRIGGER leads_count_delete AFTER DELETE ON @extschema@.leads REFERENCING OLD TABLE AS removed
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.va_leads_removed();
-
--- Most updates of a lead change none of the four columns and leave no row.
-CREATE FUNCTION @extschema@.va_leads_changed() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	INSERT INTO @extschema@.lead_counts (tenant_id, lead_temperature, status, leads, scored, score)
-	SELECT d.tenant_id, d.lead_temperature, d.status, sum(d.n), coalesce(sum(d.n) FILTER (WHERE d.lead_score IS NOT NULL), 0),
-		coalesce(sum(d.n * d.lead_score::numeric), 0)
-	FROM (SELECT n.tenant_id, n.lead_temperature, n.status, n.lead_score, 1 AS n FROM added n
-		  UNION ALL SELECT o.tenant_id, o.lead_temperature, o.status, o.lead_score, -1 FROM removed o) d
-	GROUP BY d.tenant_id, d.lead_temperature, d.status
-	HAVING sum(d.n) <> 0 OR sum(d.n) FILTER (WHERE d.lead_score IS NOT NULL) <> 0 OR sum(d.n * d.lead_score::numeric) <> 0;
-	RETURN NULL;
-END
-$$;
+	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.va_lead_counts_trigger();
 CREATE TRIGGER leads_count_update AFTER UPDATE ON @extschema@.leads REFERENCING OLD TABLE AS removed NEW TABLE AS added
-	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.va_leads_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.va_lead_counts_trigger();
 
 -- TRUNCATE takes leads away from every snapshot at once, and so it must take the counts.
 CREATE FUNCTION @extschema@.va_leads_truncated() RETURNS trigger

@@ -561,9 +561,12 @@ $$;
 CREATE FUNCTION @extschema@.va_retention_days(p_settings jsonb, p_kind text) RETURNS interval
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	RETURN make_interval(days => least(@extschema@.va_number(coalesce(nullif(p_settings -> 'retention_days', 'null'), '{}')
-		|| CASE WHEN p_settings -> 'retention_days' ? p_kind THEN '{}'
-				ELSE coalesce(@extschema@.va_setting('{}', 'retention_days'), '{}') END, p_kind), 100000)::integer);
+	-- least() passes over NULL: nothing said would be 100000 days
+	RETURN (SELECT make_interval(days => least(n, 100000)::integer)
+		FROM @extschema@.va_number(coalesce(nullif(p_settings -> 'retention_days', 'null'), '{}')
+			|| CASE WHEN p_settings -> 'retention_days' ? p_kind THEN '{}'
+					ELSE coalesce(@extschema@.va_setting('{}', 'retention_days'), '{}') END, p_kind) n
+		WHERE n IS NOT NULL);
 END
 $$;
 

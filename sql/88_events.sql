@@ -30,8 +30,8 @@ CREATE FUNCTION @extschema@.va_events_partition_name(p_month date) RETURNS text
 	RETURN '@extschema@.analytics_events_' || lpad(extract(year FROM p_month)::text, 4, '0') || '_' || lpad(extract(month FROM p_month)::text, 2, '0');
 
 -- Makes the partition for the month of a day and moves what the default partition has of it. True when it is there
--- afterwards; false when there are more than max_rows to move (NULL: any number), for nothing can be written into or read from
--- the default partition meanwhile. 55P03 (lock_not_available) when others are in the way.
+-- afterwards; false when there are more than max_rows to move (NULL: any number), for no event can be written
+-- meanwhile. 55P03 (lock_not_available) when others are in the way.
 CREATE FUNCTION @extschema@.va_events_partition(day date, max_rows bigint DEFAULT NULL) RETURNS boolean
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
@@ -48,7 +48,9 @@ BEGIN
 			WHERE d.created_at >= v_from AND d.created_at < v_to LIMIT max_rows + 1) AS few) THEN
 		RETURN false;
 	END IF;
-	LOCK TABLE ONLY @extschema@.analytics_events IN SHARE UPDATE EXCLUSIVE MODE;
+	-- Against writers, and first: an insert that has chosen the default partition and waits for a lock on it would find itself
+	-- in the wrong one when it may go on, and fail.
+	LOCK TABLE ONLY @extschema@.analytics_events IN SHARE ROW EXCLUSIVE MODE;
 	IF to_regclass(v_name) IS NOT NULL THEN
 		RETURN true;
 	END IF;
@@ -119,13 +121,13 @@ DECLARE
 	v_at timestamptz := @extschema@.va_events_bound((v_month - interval '10 years')::date);
 BEGIN
 	FOR n IN 0..3 LOOP
-		PERFORM @extschema@.va_events_partition((v_month + make_interval(months => n))::date, 50000);
+		PERFORM @extschema@.va_events_partition((v_month + make_interval(months => n))::date, 20000);
 	END LOOP;
 	LOOP -- months that have rows in the default partition; the far past and the far future stay there
 		SELECT min(d.created_at) INTO v_at FROM @extschema@.analytics_events_default d WHERE d.created_at >= v_at AND d.created_at < v_end;
 		EXIT WHEN v_at IS NULL;
 		v_month := @extschema@.va_events_month(v_at);
-		PERFORM @extschema@.va_events_partition(v_month, 50000);
+		PERFORM @extschema@.va_events_partition(v_month, 20000);
 		v_at := @extschema@.va_events_bound((v_month + interval '1 month')::date);
 	END LOOP;
 	IF EXISTS (SELECT FROM @extschema@.analytics_events_dump) THEN -- restored with triggers disabled
@@ -155,7 +157,7 @@ BEGIN
 	IF NEW.created_at > now() - interval '10 years' AND NEW.created_at < now() + interval '3 months'
 	   AND to_regclass(@extschema@.va_events_partition_name(@extschema@.va_events_month(NEW.created_at))) IS NULL THEN
 		BEGIN
-			PERFORM @extschema@.va_events_partition(@extschema@.va_events_month(NEW.created_at), 50000);
+			PERFORM @extschema@.va_events_partition(@extschema@.va_events_month(NEW.created_at), 20000);
 		EXCEPTION WHEN lock_not_available THEN
 			NULL; -- into the default partition, then
 		END;

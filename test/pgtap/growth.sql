@@ -162,6 +162,7 @@ SELECT is(pg_temp.differs(), NULL, 'as the plain query');
 -- ---- events by month
 DELETE FROM analytics_events;
 SELECT is((SELECT array_agg(partition::text) FROM va_events_partitions()), ARRAY['analytics_events_default'], 'in the beginning one partition, for everything');
+SELECT is((SELECT (ok, hint LIKE '%va_housekeeping%') FROM va_health() WHERE "check" = 'events'), (false, true), 'of which va_health tells');
 SET timezone = 'Pacific/Kiritimati';
 CREATE FUNCTION pg_temp.event(at timestamptz, tenant uuid DEFAULT current_setting('test.mine')::uuid) RETURNS text LANGUAGE sql AS $$
 	INSERT INTO analytics_events (tenant_id, event_type, created_at) VALUES (tenant, 'x', at) RETURNING tableoid::regclass::text $$;
@@ -184,6 +185,7 @@ SELECT is(va_events_partition('2001-02-28'), true, 'twice'), is((SELECT count(*)
 SELECT pg_temp.event('2002-01-01 00:00:00+00') FROM generate_series(1, 3) \g /dev/null
 SELECT is(va_events_partition('2002-01-01', 2), false, 'more rows than were allowed are not moved'), is((SELECT count(*)::int FROM analytics_events_default WHERE created_at = '2002-01-01 00:00:00+00'), 3, 'they stay'), is(va_events_partition('2002-01-01', 3), true, 'as many are');
 SELECT is((SELECT count(*)::int FROM analytics_events_2002_01), 3, 'and moved');
+SELECT ok(ok, 'va_health is content: ' || detail) FROM va_health() WHERE "check" = 'events';
 -- functions that touch events
 SELECT va_lead_capture(:'mine', '{"phone": "+15557770021"}') AS a, va_lead_capture(:'mine', '{"email": "b@x.org"}') AS b \gset
 UPDATE leads SET phone = '+15557770021' WHERE id = :'b';

@@ -30,3 +30,14 @@ BEGIN
 	  AND i.privtype = 'e' AND cardinality(i.initprivs) = 0;
 END
 $$;
+
+-- What was switched off stays off.
+DO $$
+DECLARE
+	v_row record;
+BEGIN
+	FOR v_row IN SELECT d.key AS tab, d.value AS names FROM jsonb_each(current_setting('va_upgrade.disabled')::jsonb) d LOOP
+		EXECUTE format('UPDATE %s SET enabled = false WHERE is_builtin AND enabled AND name IN (SELECT jsonb_array_elements_text(%L))', v_row.tab, v_row.names);
+	END LOOP;
+END
+$$;

@@ -28,6 +28,25 @@ SELECT set_config('va_upgrade.grants', coalesce((
 	  AND g.grantee NOT IN (SELECT r.oid FROM pg_roles r WHERE r.rolname IN
 		('voiceagent_admin', 'voiceagent_agent', 'voiceagent_bi', 'voiceagent_gateway', 'voiceagent_dispatcher'))), '[]')::text, true);
 
+-- Which of the rows that came with the extension were switched off: they may be made again, and stay so.
+DO $$
+DECLARE
+	v_table regclass;
+	v_names jsonb;
+	v_all jsonb := '{}';
+BEGIN
+	FOR v_table IN
+		SELECT d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'voiceagent'
+		WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND (SELECT count(*) FROM pg_attribute a
+			WHERE a.attrelid = d.objid AND a.attname IN ('is_builtin', 'enabled', 'name') AND NOT a.attisdropped) = 3
+	LOOP
+		EXECUTE format('SELECT jsonb_agg(name) FROM %s WHERE is_builtin AND NOT enabled', v_table) INTO v_names;
+		v_all := v_all || jsonb_build_object(v_table, coalesce(v_names, '[]'));
+	END LOOP;
+	PERFORM set_config('va_upgrade.disabled', v_all::text, true);
+END
+$$;
+
 DO $$
 DECLARE
 	v_row record;

@@ -6,7 +6,8 @@
 # policy, grant, comment, DO block) is always printed. Of tables the parts are compared, one by one:
 # columns and constraints that the old version has not are printed as ALTER TABLE, whether they stand in a CREATE
 # TABLE or an ALTER TABLE; a new table or index as it is; a named constraint or an index that changed or went is dropped.
-# Everything else (rows, types) is printed when the old version has no statement of the same words.
+# Rows that come with the extension (tables with is_builtin): where any statement that makes some changed, they go, and all
+# are made again. Everything else is printed when the old version has no statement of the same words.
 #
 # What it cannot see, a part written by hand does before: a column that changes its type, its default or its inline
 # checks, or goes; rows that move. All that is printed here can stand after it: IF NOT EXISTS, DROP … IF EXISTS.
@@ -171,6 +172,8 @@ function table_element(table, s,    name, key)
 {
 	sub(/^[Cc][Oo][Ll][Uu][Mm][Nn] +/, "", s)
 	key = "element " table " " s
+	if (s ~ /^is_builtin /)
+		builtin[table] = 1
 	name = constraint_name(s)
 	if (name != "") {
 		constraint_names[table " " name] = constraint_names[table " " name] + (old ? 1 : 2)
@@ -268,7 +271,82 @@ function create_index(s,    name)
 	emit(s)
 }
 
-function statement(s,    up)
+# The tables with is_builtin that a statement puts rows into, in made[1..n].
+function makes_rows(s,    n, name)
+{
+	n = 0
+	if (toupper(s) !~ /^(INSERT|WITH) /)
+		return 0
+	while (match(s, /[Ii][Nn][Ss][Ee][Rr][Tt] [Ii][Nn][Tt][Oo] [^ (]+/)) {
+		name = substr(s, RSTART + 12, RLENGTH - 12)
+		s = substr(s, RSTART + RLENGTH)
+		if (name in builtin)
+			made[++n] = name
+	}
+	return n
+}
+
+# Of a new statement that makes rows: prints it when its tables' rows are made again, which begins with the first.
+function make_rows(s, n,    i, again)
+{
+	again = 0
+	for (i = 1; i <= n; i++)
+		if (made[i] in changed)
+			again = 1
+	for (i = n; again && i > 0; i--)
+		if (!(made[i] in emptied)) {
+			emptied[made[i]] = 1
+			if (made[i] in tables)
+				emit("DELETE FROM " made[i] " WHERE is_builtin")
+		}
+	if (again)
+		emit(s)
+}
+
+function statement(s)
+{
+	if (old)
+		decide(s)
+	else
+		new_statement[++new_count] = s
+}
+
+# The new version's statements, when all are read: first what rows change, then one after the other.
+function decide_all(    i, j, n, s, again)
+{
+	for (i = 1; i <= new_count; i++)
+		if (toupper(new_statement[i]) ~ /^CREATE TABLE / && new_statement[i] ~ /[(,] ?is_builtin /) {
+			s = new_statement[i]
+			sub(/^[A-Za-z]+ [A-Za-z]+ (IF NOT EXISTS )?/, "", s)
+			sub(/[ (].*/, "", s)
+			builtin[s] = 1
+		}
+	# A statement may put rows into two tables: when those of one change, those of the other are made again, too.
+	do {
+		again = 0
+		for (i = 1; i <= new_count; i++) {
+			n = makes_rows(new_statement[i])
+			s = ("statement " new_statement[i]) in seen ? 0 : 1
+			for (j = 1; j <= n; j++)
+				if (made[j] in changed)
+					s = 1
+			for (j = 1; s && j <= n; j++)
+				if (!(made[j] in changed)) {
+					changed[made[j]] = 1
+					again = 1
+				}
+		}
+	} while (again)
+	for (i = 1; i <= new_count; i++) {
+		n = makes_rows(new_statement[i])
+		if (n > 0)
+			make_rows(new_statement[i], n)
+		else
+			decide(new_statement[i])
+	}
+}
+
+function decide(s,    up)
 {
 	up = toupper(substr(s, 1, 60))
 	if (up ~ /^CREATE (OR REPLACE )?(FUNCTION|PROCEDURE|AGGREGATE|VIEW|RULE) /) {
@@ -309,6 +387,7 @@ END {
 	if (failed)
 		exit 1
 	file_ends()
+	decide_all()
 	for (i in constraint_names)
 		if (constraint_names[i] == 1)
 			emit("ALTER TABLE " constraint_table[i] " DROP CONSTRAINT IF EXISTS " constraint_of[i])

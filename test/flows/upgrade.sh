@@ -80,6 +80,7 @@ is 'ALTER EXTENSION voiceagent UPDATE' "$(in_database old -c 'ALTER EXTENSION vo
 is "the version is $new, and the library's" "$(in_database old -F ' ' -c "SELECT extversion, va_version() FROM pg_extension WHERE extname = 'voiceagent'")" "$new $new"
 fingerprint old >"$VA_DIR/after"
 compare 'every row is as it was' "$VA_DIR/before" "$VA_DIR/after"
+is 'a tool that was switched off stays so' "$(in_database old -c "SELECT string_agg(name, ' ') FROM tools WHERE NOT enabled")" end_call
 is 'secrets open' "$(in_database old -c "SELECT va_secret_read(NULL, 'twilio_auth_token')")" token
 is "a user's view works" "$(in_database old -c 'SELECT sum(count) = (SELECT count(*) FROM leads) FROM own.funnel')" t
 is "a user's trigger fires" "$(in_database old -c "INSERT INTO leads (tenant_id) SELECT id FROM tenants" -c 'SELECT count(*) FROM own.log')" 1
@@ -91,14 +92,14 @@ is 'what was granted to others holds' "$(in_database old -c "$rights")" t
 # ---- the same as a fresh one --------------------------------------------------------------------
 is 'a fresh one' "$(in_database fresh -c 'CREATE EXTENSION voiceagent')" ''
 dump old >"$VA_DIR/new.sql" 2>&1
-in_database again -f "$VA_DIR/new.sql" >"$VA_DIR/restore.out" 2>&1
+in_database again -o /dev/null -f "$VA_DIR/new.sql" >"$VA_DIR/restore.out" 2>&1
 is 'the upgraded database is dumped and restored' "$(sed '/^$/d' "$VA_DIR/restore.out")" ''
 is 'with what was granted' "$(in_database again -c "$rights")" t
 tables_of old >"$VA_DIR/tables"
 fingerprint old >"$VA_DIR/before"
 fingerprint again >"$VA_DIR/after"
 compare 'and every row' "$VA_DIR/before" "$VA_DIR/after"
-in_database old -c 'DROP SCHEMA own CASCADE' -c 'DROP OWNED BY va_test_reader' >/dev/null
+in_database old -c 'UPDATE tools SET enabled = true' -c 'DROP SCHEMA own CASCADE' -c 'DROP OWNED BY va_test_reader' >/dev/null
 for database in fresh old; do
   run_in $database "$here/catalogue.sql" >"$VA_DIR/$database.catalogue"
   grep ERROR "$VA_DIR/$database.catalogue" | sed "s/^/# /"
@@ -108,7 +109,7 @@ is 'and nothing went wrong in reading it' "$(grep -c 'psql:.*ERROR' "$VA_DIR/fre
 compare 'the upgraded catalogue is the fresh one' "$VA_DIR/fresh.catalogue" "$VA_DIR/old.catalogue"
 
 # ---- a dump of the old version, restored into the new one ----------------------------------------
-in_database moved -f "$VA_DIR/old.sql" >"$VA_DIR/moved.out" 2>&1
+in_database moved -o /dev/null -f "$VA_DIR/old.sql" >"$VA_DIR/moved.out" 2>&1
 is "a dump of version $old is restored into version $new" "$(sed '/^$/d' "$VA_DIR/moved.out")" ''
 
 done_testing

@@ -43,3 +43,4 @@ CREATE FUNCTION own.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT I
 CREATE TRIGGER own_note AFTER INSERT ON leads FOR EACH ROW EXECUTE FUNCTION own.note();
 CREATE VIEW own.funnel AS SELECT * FROM lead_funnel;
 CREATE TABLE own.numbers (number text CHECK (number = va_phone_normalize(number)));
+UPDATE tools SET enabled = false WHERE name = 'end_call';

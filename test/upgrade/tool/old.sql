@@ -15,3 +15,8 @@ CREATE FUNCTION @extschema@.f() RETURNS text LANGUAGE sql AS $$ SELECT 'a; b' --
 $$;
 INSERT INTO @extschema@.a VALUES ('1', 2, 'it''s', E'\';');
 GRANT SELECT ON @extschema@.a TO r;
+CREATE TABLE @extschema@.c (name text, is_builtin boolean);
+CREATE TABLE @extschema@.d (name text, is_builtin boolean);
+INSERT INTO @extschema@.c (name, is_builtin) VALUES ('kept', true);
+INSERT INTO @extschema@.c (name, is_builtin) VALUES ('changed', true);
+INSERT INTO @extschema@.d (name, is_builtin) VALUES ('same', true);

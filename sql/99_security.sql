@@ -133,7 +133,8 @@ CREATE POLICY common_rows ON @extschema@.tools FOR SELECT USING (tenant_id IS NU
 -- Settings that are defined from here on are not the extension's, and are dumped.
 ALTER TABLE @extschema@.setting_definitions ALTER COLUMN is_builtin SET DEFAULT false;
 
--- pg_dump keeps the rows of every table, but for those (is_builtin) that CREATE EXTENSION makes again.
+-- pg_dump keeps the rows of every table, but for those (is_builtin) that CREATE EXTENSION makes again. What a file before has
+-- said of a table of its own stays; partitions are dumped through their table (88_events.sql).
 DO $$
 DECLARE
 	v_table regclass;
@@ -142,7 +143,8 @@ BEGIN
 		SELECT c.oid FROM pg_catalog.pg_depend d
 		JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::regclass
 		JOIN pg_catalog.pg_class c ON c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::regclass
-		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind IN ('r', 'p', 'S')
+		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind IN ('r', 'p', 'S') AND NOT c.relispartition
+		  AND NOT c.oid = ANY (coalesce(e.extconfig, '{}'))
 	LOOP
 		PERFORM pg_catalog.pg_extension_config_dump(v_table,
 			CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = v_table AND a.attname = 'is_builtin')

@@ -7,6 +7,7 @@ DECLARE
 	v_preloaded boolean := regexp_split_to_array(current_setting('shared_preload_libraries'), '[ ,"'']+') @> ARRAY['voiceagent'];
 	v_database text := coalesce(current_setting('voiceagent.database', true), '');
 	v_key text;
+	v_keys text[] := '{}';
 BEGIN
 	RETURN QUERY SELECT 'library', v_preloaded,
 		CASE WHEN v_preloaded THEN 'loaded at server start' ELSE 'not in shared_preload_libraries: SQL works, calls do not' END,
@@ -37,6 +38,8 @@ BEGIN
 				 extract(epoch FROM now() - max(s.reported_at)) AS age
 		  FROM @extschema@.gateway_status s) AS reports;
 
+	RETURN QUERY SELECT * FROM @extschema@.va_outbox_health();
+
 	RETURN QUERY SELECT 'role ' || r.name, coalesce(p.rolcanlogin, false),
 		CASE WHEN p.rolname IS NULL THEN 'does not exist' WHEN p.rolcanlogin THEN 'can log in' ELSE 'may not log in' END,
 		CASE WHEN p.rolname IS NULL THEN format('CREATE ROLE %I LOGIN;', r.name)
@@ -46,16 +49,18 @@ BEGIN
 
 	BEGIN
 		v_key := @extschema@.va_key_id();
+		v_keys := @extschema@.va_key_ids();
 		RETURN QUERY SELECT 'key file', v_key IS NOT NULL OR NOT EXISTS (SELECT FROM @extschema@.tenant_secrets),
-			CASE WHEN v_key IS NULL THEN 'not made yet: it is with the first secret' ELSE 'key ' || v_key END,
+			CASE WHEN v_key IS NULL THEN 'not made yet: it is with the first secret'
+				 ELSE 'key ' || v_key || CASE WHEN cardinality(v_keys) > 1 THEN format(' and %s older', cardinality(v_keys) - 1) ELSE '' END END,
 			CASE WHEN v_key IS NULL AND EXISTS (SELECT FROM @extschema@.tenant_secrets)
 				 THEN 'Copy voiceagent.key from the data directory where the secrets were set, or set them again.' END;
 	EXCEPTION WHEN SQLSTATE 'VA006' THEN
-		RETURN QUERY SELECT 'key file', false, SQLERRM, 'It is 32 bytes, in the data directory, mode 0600.'::text;
+		RETURN QUERY SELECT 'key file', false, SQLERRM, 'It is 32 bytes a key, in the data directory, mode 0600, the server''s own.'::text;
 	END;
-	RETURN QUERY SELECT 'secrets', count(*) FILTER (WHERE s.key_id IS DISTINCT FROM v_key) = 0,
-		format('%s stored, %s of another key', count(*), count(*) FILTER (WHERE s.key_id IS DISTINCT FROM v_key)),
-		CASE WHEN count(*) FILTER (WHERE s.key_id IS DISTINCT FROM v_key) > 0
+	RETURN QUERY SELECT 'secrets', count(*) FILTER (WHERE s.key_id <> ALL (v_keys)) = 0,
+		format('%s stored, %s of another key', count(*), count(*) FILTER (WHERE s.key_id <> ALL (v_keys))),
+		CASE WHEN count(*) FILTER (WHERE s.key_id <> ALL (v_keys)) > 0
 			 THEN 'Set those again with va_secret_set, or restore their key file.' END
 	FROM @extschema@.tenant_secrets s;
 
@@ -109,7 +114,15 @@ CREATE FUNCTION @extschema@.va_stats()
 		('rejected.unknown_number', 'calls', 'calls to a number that no tenant has'),
 		('rejected.inactive_tenant', 'calls', 'calls to a tenant that is not active'),
 		('rejected.wrong_account', 'requests', 'webhooks signed by an account that is not the tenant''s'),
-		('rejected.busy_tenant', 'calls', 'calls beyond a tenant''s max_concurrent_calls')),
+		('rejected.busy_tenant', 'calls', 'calls beyond a tenant''s max_concurrent_calls'),
+		('outbox.dispatchers', 'processes', 'dispatcher processes that reported within the last 30 s'),
+		('outbox.waiting', 'effects', 'effects that are ready, held back or to be tried again'),
+		('outbox.scheduled', 'effects', 'of these, effects whose time has not come'),
+		('outbox.under_way', 'effects', 'effects that a dispatcher has'),
+		('outbox.unknown', 'effects', 'effects whose outcome is not known yet'),
+		('outbox.dead', 'effects', 'dead letters: see the table outbox_dead'),
+		('outbox.oldest_s', 's', 'how long the effect that waits longest has been due'),
+		('outbox.blocked', 'queues', 'tenants and services whose circuit breaker is open')),
 	reports AS (
 		SELECT n.name, n.value, s.reported_at > now() - interval '30 seconds' AS fresh
 		FROM @extschema@.gateway_status s, @extschema@.va_report_numbers(s.report) n WHERE n.name <> 'pid'),
@@ -117,6 +130,7 @@ CREATE FUNCTION @extschema@.va_stats()
 		SELECT r.name, CASE WHEN r.name = 'uptime_s' THEN max(r.value) ELSE sum(r.value) END AS value FROM reports r
 		WHERE r.fresh OR NOT @extschema@.va_is_gauge(r.name) GROUP BY r.name
 		UNION ALL SELECT c.name, sum(c.value) FROM @extschema@.gateway_counters c GROUP BY c.name
+		UNION ALL SELECT o.name, o.value FROM @extschema@.va_outbox_numbers() o
 		UNION ALL SELECT 'gateways', count(*) FROM @extschema@.gateway_status s WHERE s.reported_at > now() - interval '30 seconds')
 	SELECT coalesce(k.name, m.name), coalesce(sum(m.value), 0), k.unit, k.description
 	FROM known k FULL JOIN measured m ON m.name = k.name

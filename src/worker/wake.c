@@ -1,48 +1,183 @@
 /*
- * wake.c: a trigger that wakes the scheduler when something became due sooner than it sleeps.
+ * wake.c: when somebody who adds to the outbox must NOTIFY.
  *
- * The scheduler sees only what is committed, so its latch is set after the commit and not by the
- * trigger; a transaction that plans a thousand steps sets it once. A transaction prepared for a
- * two-phase commit wakes nobody: the scheduler finds its work when it looks of itself, as it does
- * every few seconds. Without shared_preload_libraries there is no scheduler, and nothing happens.
+ * Every NOTIFY takes a lock of the whole cluster at commit, so it is sent only while a dispatcher of
+ * this database sleeps. A dispatcher's claim that finds nothing says so here and then looks once
+ * more. Whoever adds asks twice: before the commit, when a NOTIFY can still join the transaction,
+ * and after it, when the rows can be seen. One of the two sees the other: either the second look of
+ * the claim comes after the commit and finds the rows, or the word that it sleeps came before the
+ * second question. That one comes too late for a NOTIFY of its own, and leaves it to the scheduler.
+ *
+ * Without shared memory (the library is not preloaded) every addition notifies.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/trigger.h"
+#include "commands/async.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "utils/builtins.h"
 
 #include "worker/runtime.h"
+#include "worker/settings.h"
+#include "worker/transaction.h"
+#include "worker/wake.h"
 
-PG_FUNCTION_INFO_V1(va_wake_scheduler);
+#define CHANNEL "voiceagent_outbox"
+#define SLEEPERS 64
 
-static bool wanted = false; /* by the transaction under way */
+PG_FUNCTION_INFO_V1(va_outbox_wake);
+PG_FUNCTION_INFO_V1(va_outbox_idle);
 
-static void
-transaction_ended(XactEvent event, void *arg)
+struct sleeper
 {
-	if (!wanted)
-		return;
-	if (event == XACT_EVENT_COMMIT)
-		runtime_wake_scheduler();
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		wanted = false;
+	Oid database; /* InvalidOid: the place is free */
+	uint32 name; /* hash of the dispatcher's name */
+	bool idle;
+};
+
+struct wake
+{
+	slock_t mutex; /* guards everything below */
+	struct sleeper sleepers[SLEEPERS];
+	bool missed; /* the scheduler is to notify */
+};
+
+static struct wake *wake = NULL;
+static bool touched = false; /* this transaction added something */
+static bool notified = false;
+
+void
+wake_request(void)
+{
+	RequestAddinShmemSpace(MAXALIGN(sizeof(struct wake)));
 }
 
-/* AFTER INSERT OR UPDATE, FOR EACH ROW, with a WHEN that says what is due soon. */
-Datum
-va_wake_scheduler(PG_FUNCTION_ARGS)
+void
+wake_startup(void)
 {
-	static bool listening = false;
+	bool found;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		elog(ERROR, "va_wake_scheduler is a trigger");
-	if (runtime_available())
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	wake = ShmemInitStruct("voiceagent outbox", sizeof(struct wake), &found);
+	if (!found)
 	{
-		if (!listening)
-			RegisterXactCallback(transaction_ended, NULL);
-		listening = true;
-		wanted = true;
+		memset(wake, 0, sizeof(struct wake));
+		SpinLockInit(&wake->mutex);
 	}
-	return PointerGetDatum(NULL);
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Does a dispatcher of this database sleep? */
+static bool
+somebody_sleeps(void)
+{
+	bool sleeps = false;
+	int i;
+
+	SpinLockAcquire(&wake->mutex);
+	for (i = 0; i < SLEEPERS && !sleeps; i++)
+		sleeps = wake->sleepers[i].database == MyDatabaseId && wake->sleepers[i].idle;
+	SpinLockRelease(&wake->mutex);
+	return sleeps;
+}
+
+static void
+leave_to_scheduler(void)
+{
+	SpinLockAcquire(&wake->mutex);
+	wake->missed = true;
+	SpinLockRelease(&wake->mutex);
+	runtime_wake_scheduler();
+}
+
+static void
+at_transaction_event(XactEvent event, void *arg)
+{
+	if (!touched)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			notified = somebody_sleeps();
+			if (notified)
+				Async_Notify(CHANNEL, "");
+			break;
+		case XACT_EVENT_COMMIT:
+			if (!notified && somebody_sleeps())
+				leave_to_scheduler();
+			touched = notified = false;
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE: /* the sweep finds what is committed later */
+			touched = notified = false;
+			break;
+		default: break;
+	}
+}
+
+void
+wake_install(void)
+{
+	RegisterXactCallback(at_transaction_event, NULL);
+}
+
+static void
+announce(void *arg)
+{
+	Async_Notify(CHANNEL, "");
+}
+
+void
+wake_announce_missed(void)
+{
+	bool missed;
+
+	SpinLockAcquire(&wake->mutex);
+	missed = wake->missed;
+	wake->missed = false;
+	SpinLockRelease(&wake->mutex);
+	if (missed)
+		(void) transaction_run("NOTIFY " CHANNEL, announce, NULL);
+}
+
+/* va_outbox_wake(): this transaction has given the dispatchers something to do. */
+Datum
+va_outbox_wake(PG_FUNCTION_ARGS)
+{
+	if (wake != NULL)
+		touched = true;
+	else
+		Async_Notify(CHANNEL, "");
+	PG_RETURN_VOID();
+}
+
+/* va_outbox_idle(dispatcher text, idle boolean). With more dispatchers than places the last place
+ * stays idle for good: then additions notify more often than they must. */
+Datum
+va_outbox_idle(PG_FUNCTION_ARGS)
+{
+	text *name = PG_GETARG_TEXT_PP(0);
+	uint32 hash = hash_bytes((unsigned char *) VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	bool idle = PG_GETARG_BOOL(1);
+	int i;
+
+	if (wake == NULL)
+		PG_RETURN_VOID();
+	SpinLockAcquire(&wake->mutex);
+	for (i = 0; i < SLEEPERS - 1; i++)
+	{
+		struct sleeper *s = &wake->sleepers[i];
+
+		if (s->database == InvalidOid || (s->database == MyDatabaseId && s->name == hash))
+			break;
+	}
+	wake->sleepers[i] = (struct sleeper){MyDatabaseId, hash, idle || i == SLEEPERS - 1};
+	SpinLockRelease(&wake->mutex);
+	PG_RETURN_VOID();
 }

@@ -8,35 +8,6 @@ CREATE FUNCTION @extschema@.va_twilio_hint(code integer) RETURNS text
 CREATE FUNCTION @extschema@.va_twilio_kind(code integer) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_twilio_kind';
 
-ALTER TABLE @extschema@.calls
-	-- What was asked for: prompt, greeting, language, voice, machine, machine_message, record, from, timeout_seconds, ...
-	ADD COLUMN dial JSONB NOT NULL DEFAULT '{}' CONSTRAINT calls_dial CHECK (jsonb_typeof(dial) = 'object'),
-	ADD COLUMN dialed_at TIMESTAMPTZ,             -- since when an attempt is made; NULL: it is waiting, or not ours
-	ADD COLUMN waiting_since TIMESTAMPTZ,         -- held back because enough calls are on the line
-	ADD COLUMN dial_slot_at TIMESTAMPTZ,          -- its turn, where calls a second are limited
-	ADD COLUMN answered_by TEXT,                  -- human, machine_start, machine_end_beep, ..., fax, unknown
-	ADD COLUMN redirected_at TIMESTAMPTZ,         -- when we last gave the live call another document
-	ADD COLUMN error_code TEXT,
-	ADD COLUMN error_message TEXT,
-	ADD COLUMN error_hint TEXT;
-
--- Nobody's telephone rings twice at once on behalf of one tenant. The prepare function sees to it; this index is the
--- wall behind it, whatever else may write to the table.
-CREATE UNIQUE INDEX idx_calls_one_at_a_time ON @extschema@.calls (tenant_id, to_number)
-	WHERE direction = 'outbound' AND dialed_at IS NOT NULL AND status IN ('queued', 'initiated', 'ringing', 'in-progress');
--- Who is to be called next, when the line or the person becomes free.
-CREATE INDEX idx_calls_planned ON @extschema@.calls (tenant_id, to_number, created_at) WHERE direction = 'outbound' AND status = 'queued';
-CREATE INDEX idx_calls_waiting ON @extschema@.calls (tenant_id, created_at) WHERE waiting_since IS NOT NULL;
-
--- When the next call of a tenant (number '') or of one of its numbers may be made. Also what two dispatchers lock
--- while they count a tenant's calls.
-CREATE TABLE @extschema@.dial_slots (
-	tenant_id UUID NOT NULL REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,
-	number TEXT NOT NULL DEFAULT '',
-	next_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-	PRIMARY KEY (tenant_id, number)
-) WITH (fillfactor = 50);
-
 INSERT INTO @extschema@.outbox_kinds (kind, description, prepare, settle, repeatable, reconcile, lane, max_attempts, timeout_ms, is_builtin) VALUES
 ('twilio.call', 'places a call', 'va_prepare_twilio_call', 'va_settle_twilio_call', false, 'listing', 'live', 5, 20000, true),
 ('twilio.recording_delete', 'deletes a recording at Twilio', 'va_prepare_twilio_recording_delete',

@@ -1,20 +1,6 @@
 -- SMS and WhatsApp through Twilio: rows of notifications go out, what people write comes in, and what Twilio tells of a
 -- message lands on its row, in whatever order it arrives.
 
-ALTER TABLE @extschema@.notifications
-	ADD COLUMN media_urls TEXT[],            -- public addresses of files to be sent
-	ADD COLUMN error_code TEXT,
-	ADD COLUMN error_hint TEXT,
-	-- Inbound: profile_name, wa_id, button_payload, list_id, media [{"url", "type"}], latitude, …; outbound: segments, template.
-	ADD COLUMN details JSONB NOT NULL DEFAULT '{}' CONSTRAINT notifications_details CHECK (jsonb_typeof(details) = 'object');
--- A message of Twilio's is stored once, however often it is delivered.
-CREATE UNIQUE INDEX idx_notifications_inbound_once ON @extschema@.notifications (tenant_id, channel, external_id)
-	WHERE direction = 'inbound' AND external_id IS NOT NULL;
-CREATE INDEX idx_notifications_external ON @extschema@.notifications (external_id) WHERE external_id IS NOT NULL;
--- What went to and came from an address lately: the 24-hour window of WhatsApp, and the search for a message of ours.
-CREATE INDEX idx_notifications_from ON @extschema@.notifications (tenant_id, from_address, created_at DESC) WHERE direction = 'inbound';
-CREATE INDEX idx_notifications_to ON @extschema@.notifications (tenant_id, to_address, created_at DESC) WHERE direction = 'outbound';
-
 INSERT INTO @extschema@.outbox_kinds (kind, description, prepare, settle, repeatable, reconcile, lane, max_attempts, timeout_ms, is_builtin) VALUES
 ('twilio.message', 'sends an SMS or a WhatsApp message', 'va_prepare_twilio_message', 'va_settle_twilio_message', false, 'listing', 'bulk', 8, 20000, true);
 

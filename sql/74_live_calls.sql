@@ -2,28 +2,6 @@
 -- in through a conference: the caller hears the ringing, the leg of the person can be tried with somebody else, and
 -- neither side falls out when the other's line breaks for a moment.
 
-CREATE TABLE @extschema@.call_transfers (
-	id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
-	tenant_id UUID NOT NULL REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,
-	call_id UUID NOT NULL REFERENCES @extschema@.calls(id) ON DELETE CASCADE,
-	agent_id UUID REFERENCES @extschema@.human_agents(id) ON DELETE SET NULL,   -- whom it rings now; NULL: just a number
-	target TEXT NOT NULL,                    -- the number it rings
-	skills TEXT[],
-	language TEXT,
-	state TEXT NOT NULL DEFAULT 'ringing' CHECK (state IN ('ringing', 'joined', 'ended', 'failed')),
-	tries INTEGER NOT NULL DEFAULT 1,
-	tried UUID[] NOT NULL DEFAULT '{}',      -- agents whose telephones have rung
-	leg_sid TEXT,                            -- Twilio's SID of the person's leg
-	last_status TEXT,                        -- of that leg
-	created_at TIMESTAMPTZ NOT NULL DEFAULT NOW(),
-	joined_at TIMESTAMPTZ,
-	ended_at TIMESTAMPTZ
-);
-CREATE UNIQUE INDEX idx_call_transfers_one ON @extschema@.call_transfers (call_id) WHERE state IN ('ringing', 'joined');
-CREATE INDEX idx_call_transfers_call ON @extschema@.call_transfers (call_id);
-CREATE INDEX idx_call_transfers_agent ON @extschema@.call_transfers (agent_id);
-CREATE INDEX idx_call_transfers_tenant ON @extschema@.call_transfers (tenant_id, created_at DESC);
-
 INSERT INTO @extschema@.outbox_kinds (kind, description, prepare, settle, repeatable, reconcile, lane, max_attempts, timeout_ms, is_builtin) VALUES
 ('twilio.hangup', 'ends a call', 'va_prepare_twilio_hangup', NULL, true, 'person', 'live', 8, 15000, true),
 -- The same document again does the same: at worst a sentence is said twice.

@@ -6,9 +6,9 @@
  *
  * Source: twilio.com/docs/api/errors, one page a code.
  */
-#include <stdlib.h>
+#include "core/twilio_codes.h"
 
-#include "core/twilio_rest.h"
+#include <stdlib.h>
 
 #define CREDENTIALS                                                                                \
 	"Set the tenant's secret twilio_auth_token and the setting twilio_account_sid as the first "   \

@@ -17,6 +17,7 @@
 
 #include "core/buf.h"
 #include "core/error.h"
+#include "core/twilio_codes.h"
 
 #define TWILIO_REST_SID_SIZE 40
 #define TWILIO_REST_TEXT_SIZE 512
@@ -60,28 +61,6 @@ struct twilio_rest_error
 
 /* Reads the body of a refusal. False, with out zeroed, when it is not Twilio's. */
 bool twilio_rest_error(const char *body, size_t len, struct twilio_rest_error *out);
-
-enum twilio_rest_kind
-{
-	TWILIO_REST_PERMANENT, /* this request will never do */
-	TWILIO_REST_SETUP, /* nothing of this account will do until somebody changes something */
-	TWILIO_REST_LATER, /* not now: the same request may do later */
-	TWILIO_REST_GONE, /* what it is about is over, or not there */
-	TWILIO_REST_REFUSED /* the person does not want to hear from us */
-};
-
-struct twilio_rest_code
-{
-	int code;
-	enum twilio_rest_kind kind;
-	const char *meaning; /* what has happened */
-	const char *hint; /* what to do about it */
-};
-
-/* NULL for a code that is not known here. */
-const struct twilio_rest_code *twilio_rest_code(int code);
-/* All of them by rising code; the last has code 0. */
-extern const struct twilio_rest_code twilio_rest_codes[];
 
 /* What an attempt whose outcome is unknown would have left behind. */
 struct twilio_rest_wanted

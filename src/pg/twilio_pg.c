@@ -1,5 +1,5 @@
 /*
- * twilio_codes.c: Twilio's error codes in plain words, for SQL.
+ * twilio_pg.c: Twilio's error codes in plain words, for SQL.
  *
  * Codes reach the database by two ways, as refusals of our requests and as news in webhooks; both
  * are explained from the one table of core/twilio_codes.c.
@@ -9,7 +9,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "core/twilio_rest.h"
+#include "core/twilio_codes.h"
 
 PG_FUNCTION_INFO_V1(va_twilio_meaning);
 PG_FUNCTION_INFO_V1(va_twilio_hint);

@@ -19,7 +19,7 @@ CREATE UNIQUE INDEX idx_calls_one_at_a_time ON @extschema@.calls (tenant_id, to_
 	WHERE direction = 'outbound' AND dialed_at IS NOT NULL AND status IN ('queued', 'initiated', 'ringing', 'in-progress');
 -- Who is to be called next, when the line or the person becomes free.
 CREATE INDEX idx_calls_planned ON @extschema@.calls (tenant_id, to_number, created_at) WHERE direction = 'outbound' AND status = 'queued';
-CREATE INDEX idx_calls_waiting ON @extschema@.calls (tenant_id, created_at) WHERE waiting_since IS NOT NULL;
+CREATE INDEX idx_calls_waiting ON @extschema@.calls (tenant_id, created_at) WHERE waiting_since IS NOT NULL AND status = 'queued';
 
 -- When the next call of a tenant (number '') or of one of its numbers may be made. Also what two dispatchers lock
 -- while they count a tenant's calls.

@@ -371,7 +371,7 @@ BEGIN
 			THEN 'as many calls as the setting dial allows'
 		WHEN @extschema@.va_calls_on_line(p_call.tenant_id, true, (number).id) >= coalesce(@extschema@.va_number((number).voice_config, 'concurrent_calls'), 1e9)
 			THEN 'as many calls as the number may have'
-		WHEN p_call.dial_slot_at IS NULL AND EXISTS (SELECT FROM @extschema@.calls c WHERE c.tenant_id = p_call.tenant_id AND c.waiting_since IS NOT NULL
+		WHEN p_call.dial_slot_at IS NULL AND EXISTS (SELECT FROM @extschema@.calls c WHERE c.tenant_id = p_call.tenant_id AND c.waiting_since IS NOT NULL AND c.status = 'queued'
 			AND (c.created_at, c.id) < (p_call.created_at, p_call.id) AND c.waiting_since > now() - interval '10 minutes')
 			THEN 'others wait longer' END;
 	IF v_why IS NOT NULL THEN
@@ -560,7 +560,7 @@ DECLARE
 	v_next uuid;
 BEGIN
 	FOR v_next IN
-		(SELECT w.id FROM @extschema@.calls w WHERE w.tenant_id = NEW.tenant_id AND w.waiting_since IS NOT NULL
+		(SELECT w.id FROM @extschema@.calls w WHERE w.tenant_id = NEW.tenant_id AND w.waiting_since IS NOT NULL AND w.status = 'queued'
 		 ORDER BY w.created_at, w.id LIMIT 1)
 		UNION
 		(SELECT w.id FROM @extschema@.calls w WHERE w.tenant_id = NEW.tenant_id AND w.direction = 'outbound'

@@ -84,9 +84,7 @@ DECLARE
 	v_template jsonb := CASE n.channel WHEN 'whatsapp' THEN @extschema@.va_message_template(n, p_settings) END;
 	v_content jsonb;
 BEGIN
-	IF v_to IS NULL THEN
-		RETURN '{"fail": {"code": "no_number", "text": "the message has no telephone number to go to", "hint": "Give the lead a number with its country code."}}';
-	ELSIF v_from IS NULL AND v_service IS NULL THEN
+	IF v_from IS NULL AND v_service IS NULL THEN
 		RETURN jsonb_build_object('fail', jsonb_build_object('code', 'no_sender', 'text', format('the tenant has no number for %s', n.channel),
 			'hint', format('Add one to phone_numbers with phone_type %s.', n.channel)));
 	ELSIF v_open AND (v_text IS NOT NULL OR cardinality(n.media_urls) > 0) THEN
@@ -132,6 +130,9 @@ BEGIN
 	END IF;
 	-- An attempt that came to nothing is none; a message that has failed is tried again when somebody says so.
 	UPDATE @extschema@.notifications x SET status = 'pending' WHERE x.id = n.id AND x.status <> 'pending';
+	IF @extschema@.va_phone_try(n.to_address) IS NULL THEN
+		RETURN '{"fail": {"code": "no_number", "text": "the message has no telephone number to go to", "hint": "Give the lead a number with its country code."}}';
+	END IF;
 	SELECT * INTO v_may FROM @extschema@.va_contact_verdict(
 		@extschema@.va_contact_row(o.tenant_id, n.lead_id, @extschema@.va_phone_try(n.to_address)), n.channel, now());
 	IF v_may.verdict = 'not_now' AND v_may.until IS NOT NULL THEN

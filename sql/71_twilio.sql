@@ -22,102 +22,41 @@ CREATE FUNCTION @extschema@.va_uuid_try(text) RETURNS uuid
 
 -- ---- settings -----------------------------------------------------------------------------------
 
--- One member of a settings object: its type, and for numbers their range.
-CREATE FUNCTION @extschema@.va_check_member(p_setting text, p_object jsonb, p_key text, p_type text, p_least numeric DEFAULT NULL,
-	p_most numeric DEFAULT NULL) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_value jsonb := nullif(p_object -> p_key, 'null');
-BEGIN
-	IF v_value IS NULL THEN
-		RETURN;
-	ELSIF jsonb_typeof(v_value) <> p_type THEN
-		RAISE EXCEPTION 'setting "%", "%" must be of type %, not %', p_setting, p_key, p_type, jsonb_typeof(v_value) USING ERRCODE = 'VA009';
-	ELSIF p_type = 'number' AND (v_value #>> '{}')::numeric NOT BETWEEN p_least AND p_most THEN
-		RAISE EXCEPTION 'setting "%", "%" must be between % and %', p_setting, p_key, p_least, p_most USING ERRCODE = 'VA009';
-	END IF;
-END
-$$;
+INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, allowed, pattern, expected, expands, checked_by, default_value, unit, description) VALUES
+('dial', '{object}', NULL, NULL, NULL, NULL, NULL, false, NULL, '{}', NULL, 'How the tenant''s outbound calls are made; the options of va_dial and of campaigns win.'),
+('dial.caller_id', '{text}', NULL, NULL, NULL, NULL, NULL, false, 'va_check_setting_phone', NULL, NULL, 'The number to call from; unset: the one the person knows, else the nearest.'),
+('dial.calls_per_second', '{number}', 0.01, 100, NULL, NULL, NULL, false, NULL, '1', 'calls', 'Calls begun each second; Twilio''s own default is 1.'),
+('dial.concurrent', '{integer}', 0, 100000, NULL, NULL, NULL, false, NULL, NULL, 'calls', 'Outbound calls at once; unset: as many as max_concurrent_calls allows.'),
+('dial.machine', '{text}', NULL, NULL, '{hang_up,message,continue,off}', NULL, NULL, false, NULL, '"hang_up"', NULL, 'What to do when an answering machine picks up: hang up, leave machine_message, go on talking, or do not look (off).'),
+('dial.machine_message', '{text}', 0, 2000, NULL, NULL, NULL, true, NULL, NULL, NULL, 'What is left on an answering machine; without it, message hangs up.'),
+('dial.machine_timeout_seconds', '{integer}', 3, 59, NULL, NULL, NULL, false, NULL, '30', 'seconds', 'How long Twilio may take to tell a machine from a person.'),
+('dial.max_seconds', '{integer}', 10, 86400, NULL, NULL, NULL, false, NULL, NULL, 'seconds', 'Twilio ends the call then; unset: a minute after max_call_seconds.'),
+('dial.record', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, NULL, 'false', NULL, 'Are calls recorded? Only those of people who have consented (consent_required).'),
+('dial.timeout_seconds', '{integer}', 5, 600, NULL, NULL, NULL, false, NULL, '30', 'seconds', 'How long it rings.'),
+('messaging_service_sid', '{text}', NULL, NULL, NULL, '^MG[0-9a-fA-F]{32}$', 'the SID of a messaging service, MG and 32 hexadecimal digits', false, NULL, NULL, NULL, 'The Twilio messaging service that sends SMS; unset: one of the tenant''s numbers does.'),
+('twilio_api_key_sid', '{text}', NULL, NULL, NULL, '^SK[0-9a-fA-F]{32}$', 'the SID of an API key, SK and 32 hexadecimal digits', false, NULL, NULL, NULL, 'An API key for requests to Twilio, with the secret twilio_api_key_secret; unset: twilio_auth_token is used.'),
+('twilio_listing_seconds', '{integer}', 0, 3600, NULL, NULL, NULL, false, NULL, '60', 'seconds', 'How long Twilio''s list may lag behind before something that is not in it counts as not there.');
+INSERT INTO @extschema@.setting_definitions (name, types, open, checked_by, default_value, description) VALUES
+('whatsapp_templates', '{object}', true, 'va_check_whatsapp_templates', '{}', 'Approved templates by a name of yours: {"reminder": {"sid": "HX…", "variables": ["first_name", "when"]}}; variables are the members of template_data for {{1}}, {{2}}, ….');
+INSERT INTO @extschema@.setting_definitions (name, types, scope, minimum, maximum, unit, description) VALUES
+('calls_per_second', '{number}', '{number}', 0.01, 100, 'calls', 'Outbound calls begun each second from this number.'),
+('concurrent_calls', '{integer}', '{number}', 0, 100000, 'calls', 'Outbound calls at once from this number; then another one is taken.');
 
--- The setting "dial", and what va_dial and campaigns take in its place.
-CREATE FUNCTION @extschema@.va_check_dial(p_what text, p_dial jsonb) RETURNS void
+CREATE FUNCTION @extschema@.va_check_whatsapp_templates(p_name text, p_value jsonb) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_key text;
-BEGIN
-	IF jsonb_typeof(p_dial) IS DISTINCT FROM 'object' THEN
-		RAISE EXCEPTION 'setting "%" must be of type object, not %', p_what, coalesce(jsonb_typeof(p_dial), 'null') USING ERRCODE = 'VA009';
-	END IF;
-	FOR v_key IN SELECT jsonb_object_keys(p_dial) LOOP
-		IF v_key <> ALL (ARRAY['calls_per_second', 'concurrent', 'timeout_seconds', 'max_seconds', 'caller_id', 'record', 'machine',
-							   'machine_message', 'machine_timeout_seconds']) THEN
-			RAISE EXCEPTION 'setting "%" has an unknown key "%"', p_what, v_key USING ERRCODE = 'VA009',
-				HINT = 'Known are calls_per_second, concurrent, timeout_seconds, max_seconds, caller_id, record, machine, machine_message and machine_timeout_seconds.';
-		END IF;
-	END LOOP;
-	PERFORM @extschema@.va_check_member(p_what, p_dial, 'calls_per_second', 'number', 0.01, 100),
-		@extschema@.va_check_member(p_what, p_dial, 'concurrent', 'number', 0, 100000),
-		@extschema@.va_check_member(p_what, p_dial, 'timeout_seconds', 'number', 5, 600),
-		@extschema@.va_check_member(p_what, p_dial, 'max_seconds', 'number', 10, 86400),
-		@extschema@.va_check_member(p_what, p_dial, 'caller_id', 'string'),
-		@extschema@.va_check_member(p_what, p_dial, 'record', 'boolean'),
-		@extschema@.va_check_member(p_what, p_dial, 'machine', 'string'),
-		@extschema@.va_check_member(p_what, p_dial, 'machine_message', 'string'),
-		@extschema@.va_check_member(p_what, p_dial, 'machine_timeout_seconds', 'number', 3, 59);
-	IF p_dial ->> 'machine' NOT IN ('hang_up', 'message', 'continue', 'off') THEN
-		RAISE EXCEPTION 'setting "%", "machine": unknown action "%"', p_what, p_dial ->> 'machine'
-			USING ERRCODE = 'VA009', HINT = 'Known are hang_up, message, continue, and off for no detection.';
-	END IF;
-	IF p_dial ->> 'caller_id' IS NOT NULL THEN
-		PERFORM @extschema@.va_phone_normalize(p_dial ->> 'caller_id');
-	END IF;
-END
-$$;
-
-CREATE FUNCTION @extschema@.va_check_twilio_settings(p_settings jsonb) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_name text;
 	v_template jsonb;
 BEGIN
-	IF nullif(p_settings -> 'dial', 'null') IS NOT NULL THEN
-		PERFORM @extschema@.va_check_dial('dial', p_settings -> 'dial');
-	END IF;
-	FOR v_name IN VALUES ('twilio_api_key_sid'), ('messaging_service_sid') LOOP
-		IF nullif(p_settings -> v_name, 'null') IS NOT NULL AND (jsonb_typeof(p_settings -> v_name) = 'string'
-		   AND p_settings ->> v_name ~ (CASE v_name WHEN 'twilio_api_key_sid' THEN '^SK' ELSE '^MG' END || '[0-9a-fA-F]{32}$')) IS NOT TRUE THEN
-			RAISE EXCEPTION 'setting "%" is not a SID of that kind', v_name USING ERRCODE = 'VA009',
-				HINT = 'API keys begin with SK, messaging services with MG; 32 hexadecimal digits follow.';
-		END IF;
-	END LOOP;
-	IF nullif(p_settings -> 'whatsapp_templates', 'null') IS NULL THEN
-		RETURN;
-	ELSIF jsonb_typeof(p_settings -> 'whatsapp_templates') <> 'object' THEN
-		RAISE EXCEPTION 'setting "whatsapp_templates" must be of type object, not %', jsonb_typeof(p_settings -> 'whatsapp_templates')
-			USING ERRCODE = 'VA009';
-	END IF;
-	FOR v_name, v_template IN SELECT key, value FROM jsonb_each(p_settings -> 'whatsapp_templates') LOOP
+	FOR v_key, v_template IN SELECT key, value FROM jsonb_each(p_value) LOOP
 		IF (jsonb_typeof(v_template) = 'object' AND v_template ->> 'sid' ~ '^HX[0-9a-fA-F]{32}$' AND v_template - ARRAY['sid', 'variables'] = '{}'
 			AND coalesce(jsonb_typeof(v_template -> 'variables') = 'array', true)) IS NOT TRUE THEN
-			RAISE EXCEPTION 'setting "whatsapp_templates", "%" is not a template', v_name USING ERRCODE = 'VA009',
-				HINT = 'For instance {"sid": "HX…", "variables": ["first_name", "when"]}: the values for {{1}} and {{2}}, by their names in template_data.';
+			PERFORM @extschema@.va_refuse_setting(p_name || '.' || v_key, 'must be a template',
+				'For instance {"sid": "HX…", "variables": ["first_name", "when"]}.');
 		END IF;
 	END LOOP;
 END
 $$;
-
-CREATE FUNCTION @extschema@.va_check_twilio_rules() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	PERFORM @extschema@.va_check_twilio_settings(CASE WHEN TG_RELID = '@extschema@.tenants'::regclass THEN to_jsonb(NEW) -> 'settings'
-		ELSE jsonb_build_object(to_jsonb(NEW) ->> 'name', to_jsonb(NEW) -> 'value') END);
-	RETURN NEW;
-END
-$$;
-CREATE TRIGGER tenants_check_twilio BEFORE INSERT OR UPDATE OF settings ON @extschema@.tenants
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_twilio_rules();
-CREATE TRIGGER settings_check_twilio BEFORE INSERT OR UPDATE ON @extschema@.settings
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_twilio_rules();
 
 -- How a call is dialled: what was asked for, else the tenant's setting, else the platform's, else this.
 CREATE FUNCTION @extschema@.va_dial_rules(p_call @extschema@.calls, p_known jsonb) RETURNS jsonb
@@ -189,16 +128,25 @@ $$;
 
 -- Checks the options of va_dial: those of the setting "dial", and what belongs to the one call.
 CREATE FUNCTION @extschema@.va_check_dial_options(p_options jsonb) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_own text[] := ARRAY['prompt', 'greeting', 'language', 'voice_id', 'from', 'from_numbers', 'purpose', 'context'];
+	v_key text;
+	v_hint text;
 BEGIN
 	IF jsonb_typeof(p_options) IS DISTINCT FROM 'object' THEN
 		RAISE EXCEPTION 'the options of a call must be a JSON object' USING ERRCODE = 'VA005';
 	END IF;
-	PERFORM @extschema@.va_check_dial('options', p_options - v_own - 'calls_per_second' - 'concurrent');
+	FOREACH v_key IN ARRAY v_own LOOP
+		IF jsonb_typeof(p_options -> v_key) NOT IN ('null', CASE v_key WHEN 'from_numbers' THEN 'array' ELSE 'string' END) THEN
+			RAISE EXCEPTION 'option "%" of a call has the wrong type', v_key USING ERRCODE = 'VA005';
+		END IF;
+	END LOOP;
+	PERFORM @extschema@.va_check_placeholders(format('option "%s"', k), p_options ->> k) FROM unnest(ARRAY['prompt', 'greeting', 'context']) k;
+	PERFORM @extschema@.va_check_members('dial.', p_options - v_own, 'tenant');
 EXCEPTION WHEN SQLSTATE 'VA009' THEN
-	RAISE EXCEPTION '%', replace(SQLERRM, 'setting "options"', 'option') USING ERRCODE = 'VA005';
+	GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
+	RAISE EXCEPTION '%', replace(SQLERRM, 'setting "dial.', 'option "') USING ERRCODE = 'VA005', HINT = v_hint;
 END
 $$;
 

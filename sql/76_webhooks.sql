@@ -551,7 +551,7 @@ DECLARE
 	v_known jsonb := (SELECT @extschema@.va_settings(t.settings) FROM @extschema@.tenants t WHERE t.id = p_call.tenant_id);
 	v_rules jsonb := @extschema@.va_dial_rules(p_call, v_known);
 	v_what text := v_rules ->> 'machine';
-	v_message text := @extschema@.va_filled(v_rules ->> 'machine_message');
+	v_message text := @extschema@.va_filled(@extschema@.va_expand_for(p_call.tenant_id, v_known, v_rules ->> 'machine_message'));
 BEGIN
 	PERFORM @extschema@.va_emit(p_call.tenant_id, 'machine_answered', p_call.id, p_call.lead_id, jsonb_build_object('answered_by', p_by, 'action', v_what));
 	IF @extschema@.va_call_over(p_call) OR v_what = 'continue' AND p_by <> 'fax' THEN

@@ -219,7 +219,7 @@ SELECT is((SELECT count(*)::int FROM outbox WHERE call_id = :'recorded' AND kind
 
 -- ---- settings
 SELECT is(pg_temp.sqlstate_of(format('UPDATE tenants SET settings = settings || %L WHERE id = %L', s, :'tenant')), 'VA009', s) FROM (VALUES ('{"dial": 7}'), ('{"dial": {"x": 1}}'), ('{"dial": {"machine": "x"}}'),
-	('{"dial": {"calls_per_second": 0}}'), ('{"dial": {"timeout_seconds": "30"}}'), ('{"dial": {"record": "yes"}}'), ('{"twilio_api_key_sid": "AC1"}'), ('{"messaging_service_sid": 7}'), ('{"whatsapp_templates": []}'), ('{"whatsapp_templates": {"a": {"sid": "HX1"}}}')) AS x (s);
+	('{"dial": {"calls_per_second": 0}}'), ('{"dial": {"timeout_seconds": "30"}}'), ('{"dial": {"record": "yes"}}'), ('{"dial": {"machine_message": "{{nobody}}"}}'), ('{"twilio_api_key_sid": "AC1"}'), ('{"messaging_service_sid": 7}'), ('{"whatsapp_templates": []}'), ('{"whatsapp_templates": {"a": {"sid": "HX1"}}}')) AS x (s);
 
 -- ---- tenants keep to themselves
 SET ROLE voiceagent_agent;

@@ -276,7 +276,10 @@ on_close(void *arg, struct ws *ws, int code, int http_status, const char *reason
 	if (c->over)
 		return;
 	caller_script_stream_lost(c);
-	caller_next_verb(c);
+	if (c->replacing)
+		caller_replace_now(c);
+	else
+		caller_next_verb(c);
 }
 
 static const struct ws_handlers handlers = {on_open, on_message, on_close};

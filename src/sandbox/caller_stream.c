@@ -393,7 +393,7 @@ one_frame(struct caller *c, uint64_t now_ms)
 void
 caller_stream_tick(struct caller *c, uint64_t now_us)
 {
-	while (c->stream_open && !c->over && now_us >= c->next_frame_us)
+	while (c->stream_open && !c->over && !c->replacing && now_us >= c->next_frame_us)
 	{
 		one_frame(c, (c->next_frame_us - c->began_us) / 1000);
 		c->next_frame_us += FRAME_US;

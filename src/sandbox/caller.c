@@ -190,7 +190,8 @@ finish(struct caller *c)
 bool
 caller_tick(struct caller *c, uint64_t now_us)
 {
-	uint64_t now_ms = (now_us - c->began_us) / 1000;
+	/* A call may have begun after the clock was read. */
+	uint64_t now_ms = now_us > c->began_us ? (now_us - c->began_us) / 1000 : 0;
 
 	if (c->finished)
 		return false;

@@ -12,6 +12,7 @@ OURS=+15550200001
 twilio_start()
 {
   flow_start "$@" || return 1
+  export VOICEAGENT_SCENARIOS=$LAB_SCENARIOS VOICEAGENT_SPEECH=$LAB_SPEECH
   providers_start || return 1
   va_psql -c "ALTER SYSTEM SET voiceagent.twilio_base_url = '$PROVIDERS_URL/twilio'" -c 'SELECT pg_reload_conf()' >/dev/null
   flow_tenant "$OURS" "${TWILIO_SCENARIO:-house-buyer}" '{"contact_hours": {"open": "00:00", "close": "24:00"},

@@ -46,7 +46,8 @@ BEGIN
 	IF v_id IS NOT NULL AND @extschema@.va_outbox_cancel(v_id) THEN
 		PERFORM @extschema@.va_call_failed(v_call.id, 'canceled', '{"code": "cancelled", "text": "taken back before it was placed"}');
 	ELSIF v_call.twilio_call_sid IS NOT NULL THEN -- else va_call_adopt ends it as soon as its SID is known
-		PERFORM @extschema@.va_outbox_add(v_call.tenant_id, 'twilio.hangup', 'hangup:' || v_call.id, '{}', call => v_call.id);
+		-- (One may wait already, for a caller who might be left alone.)
+		PERFORM @extschema@.va_outbox_retry(@extschema@.va_outbox_add(v_call.tenant_id, 'twilio.hangup', 'hangup:' || v_call.id, '{}', call => v_call.id));
 	END IF;
 	RETURN true;
 END
@@ -182,7 +183,8 @@ BEGIN
 				'startConferenceOnEnter', true, 'endConferenceOnExit', true,
 				'statusCallback', @extschema@.va_call_url('conference', v_call.id, '&transfer=' || transfer_id),
 				'statusCallbackEvent', 'start end join leave'))));
-	PERFORM @extschema@.va_transfer_ring(transfer_id, v_call.tenant_id, v_call.id, 1);
+	-- Rung when the caller has come into the conference (its webhook says so), so that nobody talks to an empty room.
+	PERFORM @extschema@.va_transfer_ring(transfer_id, v_call.tenant_id, v_call.id, 1, now() + interval '10 seconds');
 	PERFORM @extschema@.va_emit(v_call.tenant_id, 'call_transferred', v_call.id, v_call.lead_id,
 		jsonb_build_object('transfer_id', transfer_id, 'agent_id', agent_id));
 	RETURN NEXT;
@@ -198,11 +200,11 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @extschema@.va_transfer_ring(p_transfer uuid, p_tenant uuid, p_call uuid, p_try integer) RETURNS void
+CREATE FUNCTION @extschema@.va_transfer_ring(p_transfer uuid, p_tenant uuid, p_call uuid, p_try integer, p_at timestamptz DEFAULT now()) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM @extschema@.va_outbox_add(p_tenant, 'twilio.participant', p_transfer || ':' || p_try,
-		jsonb_build_object('transfer', p_transfer, 'try', p_try), call => p_call);
+		jsonb_build_object('transfer', p_transfer, 'try', p_try), p_at, call => p_call);
 END
 $$;
 

@@ -618,6 +618,8 @@ BEGIN
 	END IF;
 	IF @extschema@.va_call_rank(p_status) = 5 AND (p_transfer.state = 'joined' OR v_talked) THEN
 		PERFORM @extschema@.va_transfer_over(t, 'ended') FROM @extschema@.call_transfers t WHERE t.id = p_transfer.id;
+		-- The end of the conference ends the call. Should the caller be left alone all the same, then this.
+		PERFORM @extschema@.va_outbox_add(p_call.tenant_id, 'twilio.hangup', 'hangup:' || p_call.id, '{}', now() + interval '10 seconds', call => p_call.id);
 	END IF;
 END
 $$;
@@ -639,7 +641,14 @@ BEGIN
 	ELSE
 		call_id := v_transfer.call_id;
 		tenant_id := v_transfer.tenant_id;
-		IF p_params ->> 'StatusCallbackEvent' = 'conference-end' THEN
+		IF p_params ->> 'StatusCallbackEvent' = 'participant-join' AND v_transfer.tries = 1 THEN
+			UPDATE @extschema@.outbox b SET run_at = now() WHERE b.id = (SELECT o.id FROM @extschema@.outbox o
+				WHERE o.tenant_id = v_transfer.tenant_id AND o.kind = 'twilio.participant' AND o.attempt_key = v_transfer.id || ':1'
+				  AND o.state = 'later' FOR UPDATE SKIP LOCKED);
+			IF FOUND THEN
+				PERFORM @extschema@.va_outbox_wake();
+			END IF;
+		ELSIF p_params ->> 'StatusCallbackEvent' = 'conference-end' THEN
 			PERFORM FROM @extschema@.calls c WHERE c.id = v_transfer.call_id FOR NO KEY UPDATE;
 			PERFORM @extschema@.va_transfer_over(t, 'ended') FROM @extschema@.call_transfers t WHERE t.id = v_transfer.id AND t.state = 'joined';
 		END IF;

@@ -140,6 +140,14 @@ keep_house(void *arg)
 	(void) call_function(*(Oid *) arg, "va_housekeeping", "()");
 }
 
+/* Every pass and not only with the housekeeping: what busy writers add within a minute would be felt by
+ * who reads the view. arg: the extension's oid. */
+static void
+compact_funnel(void *arg)
+{
+	(void) call_function(*(Oid *) arg, "va_funnel_compact", "()");
+}
+
 /* Work that has a time: a function that does what is due, so much in one transaction, and returns how
  * much that was; and one that says when the next is due, NULL without any. Adding some is adding a
  * line. */
@@ -232,6 +240,7 @@ pass(long *wait_ms)
 		kept_house = GetCurrentTimestamp();
 		(void) transaction_run("SELECT va_housekeeping()", keep_house, &extension);
 	}
+	(void) transaction_run("SELECT va_funnel_compact()", compact_funnel, &extension);
 	for (size_t i = 0; i < lengthof(timed_works); i++)
 		*wait_ms = Min(*wait_ms, do_timed_work(extension, &timed_works[i]));
 	return true;

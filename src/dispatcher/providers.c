@@ -5,8 +5,10 @@
 
 #include "dispatcher/job.h"
 #include "dispatcher/sink.h"
+#include "dispatcher/twilio.h"
 
 const struct provider *const providers[] = {
 	&sink_provider,
+	&twilio_provider,
 	NULL,
 };

@@ -7,5 +7,6 @@
 #include "sandbox/stand_in.h"
 
 extern const struct stand_in sink_stand_in;
+extern const struct stand_in twilio_stand_in;
 
 #endif

@@ -7,5 +7,6 @@
 
 const struct stand_in *const stand_ins[] = {
 	&sink_stand_in,
+	&twilio_stand_in,
 	NULL,
 };

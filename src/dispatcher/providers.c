@@ -8,7 +8,8 @@
 #include "dispatcher/sendgrid.h"
 #include "dispatcher/sink.h"
 #include "dispatcher/smtp.h"
+#include "dispatcher/twilio.h"
 
 const struct provider *const providers[] = {
-	&google_provider, &sendgrid_provider, &sink_provider, &smtp_provider, NULL,
+	&google_provider, &sendgrid_provider, &sink_provider, &smtp_provider, &twilio_provider, NULL,
 };

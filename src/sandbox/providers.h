@@ -9,5 +9,6 @@
 extern const struct stand_in google_stand_in;
 extern const struct stand_in sendgrid_stand_in;
 extern const struct stand_in sink_stand_in;
+extern const struct stand_in twilio_stand_in;
 
 #endif

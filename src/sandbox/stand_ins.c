@@ -9,5 +9,6 @@ const struct stand_in *const stand_ins[] = {
 	&google_stand_in,
 	&sendgrid_stand_in,
 	&sink_stand_in,
+	&twilio_stand_in,
 	NULL,
 };

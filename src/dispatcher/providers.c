@@ -3,12 +3,18 @@
  */
 #include <stddef.h>
 
+#include "dispatcher/google.h"
 #include "dispatcher/job.h"
+#include "dispatcher/sendgrid.h"
 #include "dispatcher/sink.h"
+#include "dispatcher/smtp.h"
 #include "dispatcher/twilio.h"
 
 const struct provider *const providers[] = {
+	&google_provider,
+	&sendgrid_provider,
 	&sink_provider,
+	&smtp_provider,
 	&twilio_provider,
 	NULL,
 };

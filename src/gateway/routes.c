@@ -14,6 +14,7 @@
 
 #include "core/form.h"
 #include "core/json.h"
+#include "gateway/mail_routes.h"
 #include "gateway/media.h"
 #include "gateway/signature.h"
 #include "gateway/text.h"
@@ -295,6 +296,8 @@ on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
 	uint64_t received_us = loop_now_us();
 	char allow[64];
 
+	if (route == NULL && mail_routes_serve(g, ex, req))
+		return;
 	if (route == NULL)
 	{
 		turn_away(g, ex, REJECT_NOT_FOUND, 404, "no such path\n");
@@ -333,4 +336,12 @@ on_upgrade(void *arg, const struct http_request *req, struct ws_limits *limits,
 	return media_upgrade(g, req, limits, ws_handlers, ws_arg, headers_of);
 }
 
-const struct http_server_handlers routes_handlers = {on_request, on_upgrade, NULL};
+static size_t
+body_limit(void *arg, struct http_exchange *ex, const struct http_request *req)
+{
+	size_t mail = mail_routes_limit(arg, ex, req);
+
+	return mail > 0 ? mail : ROUTES_MAX_BODY;
+}
+
+const struct http_server_handlers routes_handlers = {on_request, on_upgrade, NULL, body_limit};

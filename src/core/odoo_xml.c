@@ -284,6 +284,16 @@ read_entity(struct reader *r, char *out)
 	return 4;
 }
 
+/* The characters that XML 1.0 has: UTF-8 without control characters. */
+static bool
+is_text(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char) text[i] < ' ' && text[i] != '\t' && text[i] != '\n' && text[i] != '\r')
+			return false;
+	return utf8_valid(text, len);
+}
+
 /* Text up to the next tag, on the heap; an entity is never shorter than what it stands for. */
 static char *
 read_text(struct reader *r, size_t *len)
@@ -317,9 +327,9 @@ read_text(struct reader *r, size_t *len)
 	}
 	text[at] = '\0';
 	*len = at;
-	if (memchr(text, '\0', at) != NULL || !utf8_valid(text, at))
+	if (!is_text(text, at))
 	{
-		broken(r, "a text is no UTF-8");
+		broken(r, "a text is no UTF-8, or has control characters");
 		free(text);
 		return NULL;
 	}

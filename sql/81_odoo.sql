@@ -298,8 +298,11 @@ $$;
 
 -- The record an effect is about.
 CREATE FUNCTION @extschema@.va_odoo_record(o @extschema@.outbox) RETURNS uuid
-	LANGUAGE sql IMMUTABLE
-	RETURN split_part((o).attempt_key, ':', 1)::uuid;
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN split_part(o.attempt_key, ':', 1)::uuid;
+END
+$$;
 
 -- Whether an effect may work on its record now: NULL, and the record is its own until it is settled; else the answer
 -- for the dispatcher. One that waits gives way to a later one, for both would send the same, the newest state.

@@ -76,7 +76,7 @@ CREATE FUNCTION @extschema@.va_odoo_id(p_directory jsonb, p_relation text, p_nam
 DECLARE
 	v_list text := CASE p_relation WHEN 'crm.stage' THEN 'stages' WHEN 'res.users' THEN 'users' WHEN 'crm.team' THEN 'teams' WHEN 'crm.lost.reason' THEN 'reasons' END;
 	v_column text := CASE p_relation WHEN 'res.users' THEN 'login' ELSE 'name' END;
-	v_alias text := 'name:' || p_relation || '/' || md5(lower(p_name #>> '{}'));
+	v_alias text := 'name:' || replace(p_relation, '.', '_') || '/' || md5(lower(p_name #>> '{}'));
 BEGIN
 	steps := '[]';
 	IF jsonb_typeof(p_name) = 'number' THEN
@@ -205,7 +205,7 @@ BEGIN
 		CONTINUE WHEN (c).fields <> '{}' AND NOT (c).fields ? v_field;
 		v_type := coalesce((c).fields -> v_field, @extschema@.va_odoo_usual_field(v_key));
 		CONTINUE WHEN v_type -> 'readonly' = 'true';
-		r := @extschema@.va_odoo_value((c).directory, v_type, p_ours -> v_key, NULL, NULL, NULL);
+		r := @extschema@.va_odoo_value((c).directory, v_type, p_ours -> v_key);
 		steps := steps || r.steps;
 		IF r.why IS NOT NULL THEN
 			whys := whys || r.why;
@@ -247,8 +247,9 @@ BEGIN
 	IF k.odoo_id IS NULL AND c.transport <> 'rest' AND NOT v.vals ? 'user_id' AND s -> 'mapping' ->> 'user' = 'user_id' THEN
 		v.vals := v.vals || '{"user_id": false}'; -- else Odoo makes us the owner
 	END IF;
+	SELECT '[]'::jsonb AS steps, NULL::text AS why INTO g;
 	IF 'stage' = ANY (v_only) AND s -> 'mapping' ->> 'stage' IS NOT NULL THEN
-		g := @extschema@.va_odoo_stage_steps(c, s, v_ours -> 'stage', v_base, NULL, NULL);
+		g := @extschema@.va_odoo_stage_steps(c, s, v_ours -> 'stage', v_base);
 		v.steps := v.steps || coalesce((SELECT jsonb_agg(e) FROM jsonb_array_elements(g.steps) e WHERE e #>> '{call,method}' IN ('search_read', 'create')), '[]');
 		v.whys := v.whys || g.why;
 	END IF;
@@ -578,19 +579,22 @@ $$;
 
 -- ---- meetings ------------------------------------------------------------------------------------
 
-CREATE FUNCTION @extschema@.va_odoo_event_values(a @extschema@.appointments, l @extschema@.leads) RETURNS jsonb
-	LANGUAGE sql STABLE
-	RETURN jsonb_build_object('name', (a).title, 'start', @extschema@.va_odoo_time((a).scheduled_at),
-		'stop', @extschema@.va_odoo_time((a).scheduled_at + make_interval(mins => (a).duration_minutes)),
-		'location', concat_ws(', ', (a).location, (a).meeting_link),
-		'description', '<p>' || @extschema@.va_odoo_html(concat_ws(E'\n', (a).description, (a).notes)) || '</p>');
+CREATE FUNCTION @extschema@.va_odoo_event_values(a @extschema@.appointments) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN jsonb_build_object('name', a.title, 'start', @extschema@.va_odoo_time(a.scheduled_at),
+		'stop', @extschema@.va_odoo_time(a.scheduled_at + make_interval(mins => a.duration_minutes)),
+		'location', concat_ws(', ', a.location, a.meeting_link),
+		'description', '<p>' || @extschema@.va_odoo_html(concat_ws(E'\n', a.description, a.notes)) || '</p>');
+END
+$$;
 
 -- The event, its attendees, its reminders, and an activity on the lead. Odoo mails nobody: the invitations are ours.
 CREATE FUNCTION @extschema@.va_odoo_event_steps(c @extschema@.odoo_connections, s jsonb, a @extschema@.appointments, l @extschema@.leads) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_user jsonb := @extschema@.va_odoo_agent(c, a.tenant_id, a.assigned_agent_id);
-	v_vals jsonb := @extschema@.va_odoo_event_values(a, l);
+	v_vals jsonb := @extschema@.va_odoo_event_values(a);
 	v_quiet jsonb := '{"context": {"no_mail_to_attendees": true, "dont_notify": true}}';
 	v_ids jsonb := '[{"$": "event"}]';
 	v_over boolean := a.status = 'cancelled';

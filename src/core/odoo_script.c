@@ -133,6 +133,36 @@ reference_of(struct json_object *value)
 			   : NULL;
 }
 
+static struct json_object *resolve(struct odoo_script *s, struct json_object *value, bool *nothing);
+
+/* A list loses what came to nothing. One that holds something else besides, ["id", "=", x] or
+ * [4, x], would mean another thing without it, and so is nothing itself. */
+static struct json_object *
+resolve_list(struct odoo_script *s, struct json_object *list, bool *nothing)
+{
+	struct json_object *copy = json_object_new_array();
+	bool lost = false;
+	bool other = false;
+
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+	{
+		struct json_object *item = json_object_array_get_idx(list, i);
+		struct json_object *resolved;
+		bool none;
+
+		other =
+			other || !(reference_of(item) != NULL || json_object_is_type(item, json_type_array));
+		resolved = resolve(s, item, &none);
+		lost = lost || (none && reference_of(item) != NULL);
+		if (none)
+			json_object_put(resolved);
+		else
+			odoo_append(&s->short_of_memory, copy, resolved);
+	}
+	*nothing = lost && other;
+	return copy;
+}
+
 /* A copy with references resolved. *nothing: it was one to a name that is bound to nothing. */
 static struct json_object *
 resolve(struct odoo_script *s, struct json_object *value, bool *nothing)
@@ -148,20 +178,7 @@ resolve(struct odoo_script *s, struct json_object *value, bool *nothing)
 		return copy;
 	}
 	if (json_object_is_type(value, json_type_array))
-	{
-		copy = json_object_new_array();
-		for (size_t i = 0; i < json_object_array_length(value); i++)
-		{
-			bool none;
-			struct json_object *item = resolve(s, json_object_array_get_idx(value, i), &none);
-
-			if (none)
-				json_object_put(item);
-			else
-				odoo_append(&s->short_of_memory, copy, item);
-		}
-		return copy;
-	}
+		return resolve_list(s, value, nothing);
 	if (!json_object_is_type(value, json_type_object))
 		return json_object_get(value);
 	copy = json_object_new_object();

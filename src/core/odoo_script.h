@@ -25,7 +25,7 @@
  *   need    {"code", "text", "hint"}: when nothing was bound the script ends with this failure
  *
  * {"$": name} stands for what is bound to the name; bound to nothing, the member or element that
- * would hold it is left out.
+ * would hold it is left out, and with it a list that holds other things beside it: [4, x].
  */
 #ifndef VA_CORE_ODOO_SCRIPT_H
 #define VA_CORE_ODOO_SCRIPT_H

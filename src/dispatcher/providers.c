@@ -4,9 +4,11 @@
 #include <stddef.h>
 
 #include "dispatcher/job.h"
+#include "dispatcher/odoo.h"
 #include "dispatcher/sink.h"
 
 const struct provider *const providers[] = {
+	&odoo_provider,
 	&sink_provider,
 	NULL,
 };

@@ -550,6 +550,12 @@ static const struct
 	 {"[]"},
 	 "t.search({\"x\":5}) => "
 	 "{\"values\":{\"v\":{\"b\":{\"c\":5}}},\"written\":[],\"warnings\":[]}"},
+	{"a command without its id is none",
+	 STEPS("{\"call\":{\"model\":\"l\",\"method\":\"write\",\"ids\":[1],\"args\":{\"vals\":{\"t\":["
+		   "[4,{\"$\":\"x\"}],[6,0,[{\"$\":\"x\"}]]],\"s\":1}}}}"),
+	 {"true"},
+	 "l.write!({\"vals\":{\"t\":[[6,0,[]]],\"s\":1}}) => "
+	 "{\"values\":{},\"written\":[\"t\",\"s\"],\"warnings\":[]}"},
 	{"no steps", "{}", {NULL}, "a script needs steps, at most 100"},
 	{"a step that is none", STEPS("5"), {NULL}, "step 1 of the script is no object"},
 };

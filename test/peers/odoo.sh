@@ -10,6 +10,7 @@ set -u
 # shellcheck source=../tools/tap.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../tools/tap.sh"
 TREE=$VA_ROOT/build/chroot-odoo
+RUN=$RANDOM # in addresses, for an Odoo that has seen earlier runs
 
 # ---- Odoo -------------------------------------------------------------------------------------------
 
@@ -126,14 +127,14 @@ connect()
 test_leads()
 {
   local t=$1 lead id
-  lead=$(capture '{"name": "Ann <Smith> & Söhne", "phone": "+1202555'$((RANDOM % 9000 + 1000))'", "email": "ann.'$t'@example.test",
+  lead=$(capture '{"name": "Ann <Smith> & Söhne", "phone": "+1202555'$((RANDOM % 9000 + 1000))'", "email": "ann.'$t$RUN'@example.test",
     "company": "Acme", "tags": ["vip"], "qualification_data": {"budget": "100k", "timeline": "next week"}}')
   settled "$lead"
   id=$(theirs "$lead")
   is "$t: a lead is there, with its data" \
     "$(there "SELECT l.name, l.contact_name, l.partner_name, l.email_from, l.type, s.name ->> 'en_US', u.name, t.name ->> 'en_US', l.user_id IS NULL, l.description
       FROM crm_lead l JOIN crm_stage s ON s.id = l.stage_id LEFT JOIN utm_source u ON u.id = l.source_id LEFT JOIN crm_team t ON t.id = l.team_id WHERE l.id = $id")" \
-    "Ann <Smith> & Söhne (Acme)|Ann <Smith> & Söhne|Acme|ann.$t@example.test|opportunity|New|AI Voice|Sales|t|$(there "SELECT description FROM crm_lead WHERE id = $id")"
+    "Ann <Smith> & Söhne (Acme)|Ann <Smith> & Söhne|Acme|ann.$t$RUN@example.test|opportunity|New|AI Voice|Sales|t|$(there "SELECT description FROM crm_lead WHERE id = $id")"
   matches "$t: text is text in its notes" "$(there "SELECT description FROM crm_lead WHERE id = $id")" '<li>Budget: 100k</li>'
   is "$t: tags, made where they are missing" "$(there "SELECT string_agg(g.name ->> 'en_US', ',' ORDER BY g.name ->> 'en_US') FROM crm_tag_rel r JOIN crm_tag g ON g.id = r.tag_id WHERE r.lead_id = $id")" "phone-$t,vip"
   is "$t: the score in its custom field" "$(there "SELECT round(x_lead_score::numeric, 3) FROM crm_lead WHERE id = $id")" \
@@ -150,14 +151,14 @@ test_leads()
 
   row "SELECT va_lead_advance('$lead', 'qualify')" >/dev/null
   nothing_waits
-  is "$t: qualified, and a contact" "$(there "SELECT s.name ->> 'en_US', p.email FROM crm_lead l JOIN crm_stage s ON s.id = l.stage_id LEFT JOIN res_partner p ON p.id = l.partner_id WHERE l.id = $id")" "Qualified|ann.$t@example.test"
+  is "$t: qualified, and a contact" "$(there "SELECT s.name ->> 'en_US', p.email FROM crm_lead l JOIN crm_stage s ON s.id = l.stage_id LEFT JOIN res_partner p ON p.id = l.partner_id WHERE l.id = $id")" "Qualified|ann.$t$RUN@example.test"
 
   # As if the answer to the first attempt had been lost with the process that waited for it.
   row "UPDATE leads SET odoo_lead_id = NULL WHERE id = '$lead';
     UPDATE odoo_links SET odoo_id = NULL, sent = '{}', seen = '{}' WHERE record_id = '$lead' AND model = 'crm.lead'; SELECT va_odoo_push('$lead')" >/dev/null
   settled "$lead"
   nothing_waits
-  is "$t: sent again it is no second record" "$(theirs "$lead"),$(there "SELECT count(*) FROM crm_lead WHERE email_from = 'ann.$t@example.test'")" "$id,1"
+  is "$t: sent again it is no second record" "$(theirs "$lead"),$(there "SELECT count(*) FROM crm_lead WHERE email_from = 'ann.$t$RUN@example.test'")" "$id,1"
   the_lead=$lead
 }
 
@@ -198,7 +199,7 @@ test_tasks()
   nothing_waits
   event=$(row "SELECT odoo_event_id FROM appointments WHERE id = '$appointment'")
   is "$t: an appointment is an event" "$(there "SELECT name, start, stop, location, opportunity_id FROM calendar_event WHERE id = $event")" "Viewing|2027-04-01 10:00:00|2027-04-01 10:45:00|Main St 1|$id"
-  is "$t: with the person as attendee and reminders" "$(there "SELECT (SELECT count(*) FROM calendar_attendee x JOIN res_partner p ON p.id = x.partner_id WHERE x.event_id = $event AND p.email = 'ann.$t@example.test'), (SELECT count(*) FROM calendar_alarm_calendar_event_rel WHERE calendar_event_id = $event)")" "1|2"
+  is "$t: with the person as attendee and reminders" "$(there "SELECT (SELECT count(*) FROM calendar_attendee x JOIN res_partner p ON p.id = x.partner_id WHERE x.event_id = $event AND p.email = 'ann.$t$RUN@example.test'), (SELECT count(*) FROM calendar_alarm_calendar_event_rel WHERE calendar_event_id = $event)")" "1|2"
   is "$t: and no mail" "$(there "SELECT count(*) FROM mail_mail x JOIN mail_message m ON m.id = x.mail_message_id WHERE m.subject LIKE '%Viewing%'")" 0
   is "$t: and an activity" "$(there "SELECT a.id, a.summary FROM mail_activity a WHERE a.res_model = 'crm.lead' AND a.res_id = $id AND a.active")" "$(row "SELECT odoo_activity_id FROM appointments WHERE id = '$appointment'")|Viewing"
   row "SELECT va_appointment_reschedule('$appointment', '2027-04-02 11:00+00', force => true)" >/dev/null
@@ -216,7 +217,7 @@ test_ends()
   row "SELECT va_lead_advance('$lead', 'contact'), va_lead_advance('$lead', 'schedule'), va_lead_advance('$lead', 'win', 'signed')" >/dev/null
   nothing_waits
   is "$t: won" "$(there "SELECT won_status, probability, active FROM crm_lead WHERE id = $id")" "won|100|t"
-  other=$(capture '{"name": "Bob '$t'", "email": "bob.'$t'@example.test"}')
+  other=$(capture '{"name": "Bob '$t'", "email": "bob.'$t$RUN'@example.test"}')
   settled "$other"
   row "SELECT va_lead_advance('$other', 'lose', 'Too far away')" >/dev/null
   nothing_waits
@@ -235,7 +236,7 @@ test_back()
 {
   local t=$1 lead id
   row "INSERT INTO human_agents (tenant_id, name, email) VALUES ('$tenant', 'Kim', 'admin')"
-  lead=$(capture '{"name": "Cleo '$t'", "phone": "+1202777'$((RANDOM % 9000 + 1000))'", "email": "cleo.'$t'@example.test"}')
+  lead=$(capture '{"name": "Cleo '$t'", "phone": "+1202777'$((RANDOM % 9000 + 1000))'", "email": "cleo.'$t$RUN'@example.test"}')
   settled "$lead"
   nothing_waits
   id=$(theirs "$lead")

@@ -6,6 +6,7 @@
 
 #include "sandbox/stand_in.h"
 
+extern const struct stand_in odoo_stand_in;
 extern const struct stand_in sink_stand_in;
 
 #endif

@@ -6,6 +6,7 @@
 #include "sandbox/providers.h"
 
 const struct stand_in *const stand_ins[] = {
+	&odoo_stand_in,
 	&sink_stand_in,
 	NULL,
 };

@@ -52,7 +52,8 @@ member(struct json_object *object, const char *name)
 static void
 answer_page(struct stand_in_exchange *ex, int status)
 {
-	static const char page[] = "<!DOCTYPE html>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n";
+	static const char page[] =
+		"<!DOCTYPE html>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n";
 
 	stand_in_answer(ex, status, "text/html; charset=utf-8", page, sizeof(page) - 1, NULL);
 }
@@ -130,12 +131,14 @@ on_json2(struct odoo_store *store, struct stand_in_exchange *ex,
 	}
 	else if (!json_object_is_type(body, json_type_object))
 	{
-		set_error(&error, 400, "werkzeug.exceptions.BadRequest", "could not parse the body as json");
+		set_error(&error, 400, "werkzeug.exceptions.BadRequest",
+				  "could not parse the body as json");
 		answer_value(ex, 400, error_object(&error));
 	}
 	else
 	{
-		struct odoo_question q = {model, method, member(body, "ids"), body, member(body, "context")};
+		struct odoo_question q = {model, method, member(body, "ids"), body,
+								  member(body, "context")};
 
 		value = odoo_store_call(store, &q, &error);
 		if (error.status != 0)
@@ -182,8 +185,9 @@ text_at(struct json_object *list, size_t i)
 static struct json_object *
 execute_kw(struct odoo_store *store, struct json_object *args, struct odoo_error *error)
 {
-	static const char *const of_model[] = {"create", "search", "search_read", "load",
-										   "fields_get", "check_access_rights", "context_get"};
+	static const char *const of_model[] = {"create",	 "search",	   "search_read",
+										   "load",		 "fields_get", "check_access_rights",
+										   "context_get"};
 	struct json_object *list = json_object_array_get_idx(args, 5);
 	struct json_object *kw = json_object_array_get_idx(args, 6);
 	struct odoo_question q = {.model = text_at(args, 3), .method = text_at(args, 4)};
@@ -214,10 +218,11 @@ rpc(struct odoo_store *store, struct stand_in_exchange *ex, const char *service,
 	bool key = strcmp(text_at(args, 2), KEY) == 0 && !stand_in_flag(ex, "expired_key");
 
 	if (common && strcmp(method, "version") == 0)
-		return json_tokener_parse(old ? "{\"server_version\":\"17.0\",\"server_version_info\":[17,0,0,"
-										"\"final\",0,\"\"],\"protocol_version\":1}"
-									  : "{\"server_version\":\"19.0\",\"server_version_info\":[19,0,0,"
-										"\"final\",0,\"\"],\"protocol_version\":1}");
+		return json_tokener_parse(
+			old ? "{\"server_version\":\"17.0\",\"server_version_info\":[17,0,0,"
+				  "\"final\",0,\"\"],\"protocol_version\":1}"
+				: "{\"server_version\":\"19.0\",\"server_version_info\":[19,0,0,"
+				  "\"final\",0,\"\"],\"protocol_version\":1}");
 	if (strcmp(text_at(args, 0), DATABASE) != 0)
 		set_error(error, 500, "psycopg2.OperationalError",
 				  "connection to server failed: FATAL:  database \"nope\" does not exist\n");
@@ -239,8 +244,9 @@ on_jsonrpc(struct odoo_store *store, struct stand_in_exchange *ex,
 	struct json_object *params = member(body, "params");
 	struct json_object *answer = json_object_new_object();
 	struct odoo_error error = {0};
-	struct json_object *value = rpc(store, ex, json_text_member(params, "service"),
-									json_text_member(params, "method"), member(params, "args"), old, &error);
+	struct json_object *value =
+		rpc(store, ex, json_text_member(params, "service"), json_text_member(params, "method"),
+			member(params, "args"), old, &error);
 
 	json_put_text(answer, "jsonrpc", "2.0");
 	json_object_object_add(answer, "id", json_object_get(member(body, "id")));
@@ -280,13 +286,15 @@ on_xmlrpc(struct odoo_store *store, struct stand_in_exchange *ex,
 																		: 1;
 		snprintf(fault, sizeof(fault), "%s%s%s%s",
 				 code == 1 ? "Traceback (most recent call last):\n  File \"x.py\", line 1\n" : "",
-				 code == 1 ? strncmp(error.name, "builtins.", 9) == 0 ? error.name + 9 : error.name : "",
+				 code == 1 ? strncmp(error.name, "builtins.", 9) == 0 ? error.name + 9 : error.name
+						   : "",
 				 code == 1 ? ": " : "", error.message);
 	}
 	else if (value == NULL)
 	{
 		code = 1;
-		snprintf(fault, sizeof(fault), "TypeError: cannot marshal None unless allow_none is enabled\n");
+		snprintf(fault, sizeof(fault),
+				 "TypeError: cannot marshal None unless allow_none is enabled\n");
 	}
 	text = odoo_xml_text_response(value, code, fault);
 	stand_in_answer(ex, 200, "text/xml; charset=utf-8", text, strlen(text), NULL);
@@ -405,7 +413,8 @@ on_rest(struct odoo_store *store, struct stand_in_exchange *ex,
 		{
 			struct json_object *made = json_object_new_object();
 
-			json_object_object_add(made, "id", json_object_get(json_object_array_get_idx(value, 0)));
+			json_object_object_add(made, "id",
+								   json_object_get(json_object_array_get_idx(value, 0)));
 			stand_in_answer_json(ex, 201, made);
 		}
 		else
@@ -462,8 +471,9 @@ odoo_request(void *self, struct stand_in_exchange *ex, const struct stand_in_req
 	else if ((at = behind(path, "/json/2/")) != NULL && old == NULL)
 		on_json2(self, ex, request, at);
 	else if (strcmp(path, "/web/version") == 0 && old == NULL)
-		answer_value(ex, 200, json_tokener_parse(
-								  "{\"version_info\":[19,0,0,\"final\",0,\"\"],\"version\":\"19.0\"}"));
+		answer_value(ex, 200,
+					 json_tokener_parse(
+						 "{\"version_info\":[19,0,0,\"final\",0,\"\"],\"version\":\"19.0\"}"));
 	else if (strcmp(path, "/jsonrpc") == 0)
 		on_jsonrpc(self, ex, request, old != NULL);
 	else if ((at = behind(path, "/xmlrpc/2/")) != NULL)

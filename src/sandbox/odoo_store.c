@@ -56,22 +56,22 @@ odoo_store_new(struct ledger *ledger)
 		"{\"id\":2,\"alarm_type\":\"notification\",\"duration_minutes\":1440}],"
 		"\"crm.lead\":[],\"crm.tag\":[],\"utm.source\":[],\"utm.campaign\":[],\"res.partner\":[],"
 		"\"mail.message\":[],\"mail.activity\":[],\"calendar.event\":[],\"ir.model.fields\":[]}");
-	store->lead_fields = parse(
-		"{\"name\":{\"type\":\"char\"},\"type\":{\"type\":\"selection\"},"
-		"\"contact_name\":{\"type\":\"char\"},\"partner_name\":{\"type\":\"char\"},"
-		"\"email_from\":{\"type\":\"char\"},\"phone\":{\"type\":\"char\"},"
-		"\"description\":{\"type\":\"html\"},\"priority\":{\"type\":\"selection\"},"
-		"\"stage_id\":{\"type\":\"many2one\",\"relation\":\"crm.stage\"},"
-		"\"user_id\":{\"type\":\"many2one\",\"relation\":\"res.users\"},"
-		"\"team_id\":{\"type\":\"many2one\",\"relation\":\"crm.team\"},"
-		"\"source_id\":{\"type\":\"many2one\",\"relation\":\"utm.source\"},"
-		"\"campaign_id\":{\"type\":\"many2one\",\"relation\":\"utm.campaign\"},"
-		"\"partner_id\":{\"type\":\"many2one\",\"relation\":\"res.partner\"},"
-		"\"lost_reason_id\":{\"type\":\"many2one\",\"relation\":\"crm.lost.reason\"},"
-		"\"tag_ids\":{\"type\":\"many2many\",\"relation\":\"crm.tag\"},"
-		"\"active\":{\"type\":\"boolean\"},\"probability\":{\"type\":\"float\"},"
-		"\"won_status\":{\"type\":\"selection\",\"readonly\":true},"
-		"\"write_date\":{\"type\":\"datetime\",\"readonly\":true}}");
+	store->lead_fields =
+		parse("{\"name\":{\"type\":\"char\"},\"type\":{\"type\":\"selection\"},"
+			  "\"contact_name\":{\"type\":\"char\"},\"partner_name\":{\"type\":\"char\"},"
+			  "\"email_from\":{\"type\":\"char\"},\"phone\":{\"type\":\"char\"},"
+			  "\"description\":{\"type\":\"html\"},\"priority\":{\"type\":\"selection\"},"
+			  "\"stage_id\":{\"type\":\"many2one\",\"relation\":\"crm.stage\"},"
+			  "\"user_id\":{\"type\":\"many2one\",\"relation\":\"res.users\"},"
+			  "\"team_id\":{\"type\":\"many2one\",\"relation\":\"crm.team\"},"
+			  "\"source_id\":{\"type\":\"many2one\",\"relation\":\"utm.source\"},"
+			  "\"campaign_id\":{\"type\":\"many2one\",\"relation\":\"utm.campaign\"},"
+			  "\"partner_id\":{\"type\":\"many2one\",\"relation\":\"res.partner\"},"
+			  "\"lost_reason_id\":{\"type\":\"many2one\",\"relation\":\"crm.lost.reason\"},"
+			  "\"tag_ids\":{\"type\":\"many2many\",\"relation\":\"crm.tag\"},"
+			  "\"active\":{\"type\":\"boolean\"},\"probability\":{\"type\":\"float\"},"
+			  "\"won_status\":{\"type\":\"selection\",\"readonly\":true},"
+			  "\"write_date\":{\"type\":\"datetime\",\"readonly\":true}}");
 	return store;
 }
 
@@ -182,12 +182,13 @@ check_lead_value(struct odoo_store *store, const char *field, struct json_object
 			 json_object_is_type(value, json_type_int) &&
 			 find(store, relation, json_object_get_int64(value)) == NULL)
 		fail(error, 404, "odoo.exceptions.MissingError",
-			 "Record does not exist or has been deleted.\n(Record: %s(%s,), User: 2)", relation, text);
+			 "Record does not exist or has been deleted.\n(Record: %s(%s,), User: 2)", relation,
+			 text);
 }
 
 static void
-check_value(struct odoo_store *store, const char *model, const char *field, struct json_object *value,
-			struct odoo_error *error)
+check_value(struct odoo_store *store, const char *model, const char *field,
+			struct json_object *value, struct odoo_error *error)
 {
 	if (strcmp(model, "crm.lead") == 0)
 		check_lead_value(store, field, value, error);
@@ -212,8 +213,8 @@ compute(struct odoo_store *store, const char *model, struct json_object *record)
 	{
 		stage = find(store, "crm.stage", json_object_get_int64(get(record, "stage_id")));
 		json_put_text(record, "won_status",
-					  is_true(get(stage, "is_won"))	   ? "won"
-					  : is_true(get(record, "active")) ? "pending"
+					  is_true(get(stage, "is_won"))								? "won"
+					  : is_true(get(record, "active"))							? "pending"
 					  : json_object_get_double(get(record, "probability")) == 0 ? "lost"
 																				: "pending");
 	}
@@ -231,8 +232,8 @@ write_links(struct json_object *record, const char *field, struct json_object *c
 	struct json_object *old = get(record, field);
 	struct json_object *ids = json_object_new_array();
 
-	for (size_t i = 0; json_object_is_type(old, json_type_array) && i < json_object_array_length(old);
-		 i++)
+	for (size_t i = 0;
+		 json_object_is_type(old, json_type_array) && i < json_object_array_length(old); i++)
 		json_object_array_add(ids, json_object_get(json_object_array_get_idx(old, i)));
 	for (size_t i = 0; i < json_object_array_length(commands); i++)
 	{
@@ -302,7 +303,8 @@ create(struct odoo_store *store, const char *model, struct json_object *vals,
 		fail(error, 422, "odoo.exceptions.ValidationError",
 			 "Activities have to be linked to records with a not null res_id.");
 	if (strcmp(model, "crm.lead") == 0 && json_text_member(vals, "name")[0] == '\0')
-		fail(error, 422, "odoo.exceptions.ValidationError", "Missing required value for the field 'Opportunity' (name)");
+		fail(error, 422, "odoo.exceptions.ValidationError",
+			 "Missing required value for the field 'Opportunity' (name)");
 	json_put_int(record, "id", id);
 	defaults(model, record);
 	write_values(store, model, record, vals, error);
@@ -333,12 +335,13 @@ create_all(struct odoo_store *store, const struct odoo_question *q, struct odoo_
 		json_object_array_add(
 			ids, json_object_new_int64(create(store, q->model, list, q->context, error)));
 	else if (list == NULL)
-		fail(error, 422, "werkzeug.exceptions.UnprocessableEntity", "missing a required argument: 'vals_list'");
+		fail(error, 422, "werkzeug.exceptions.UnprocessableEntity",
+			 "missing a required argument: 'vals_list'");
 	else
 		for (size_t i = 0; i < json_object_array_length(list) && error->status == 0; i++)
 			json_object_array_add(
-				ids, json_object_new_int64(create(store, q->model, json_object_array_get_idx(list, i),
-												  q->context, error)));
+				ids, json_object_new_int64(create(
+						 store, q->model, json_object_array_get_idx(list, i), q->context, error)));
 	return ids;
 }
 
@@ -468,13 +471,15 @@ readable(struct odoo_store *store, const char *model, struct json_object *record
 			struct json_object *pair = json_object_new_array();
 
 			json_object_array_add(pair, json_object_get(value));
-			json_object_array_add(pair, json_object_new_string(json_text_member(
-											find(store, relation, json_object_get_int64(value)), "name")));
+			json_object_array_add(
+				pair, json_object_new_string(json_text_member(
+						  find(store, relation, json_object_get_int64(value)), "name")));
 			json_object_object_add(row, field, pair);
 		}
 		else
 			json_object_object_add(row, field,
-								   value != NULL ? json_object_get(value) : json_object_new_boolean(false));
+								   value != NULL ? json_object_get(value)
+												 : json_object_new_boolean(false));
 	}
 	return row;
 }
@@ -492,11 +497,11 @@ search(struct odoo_store *store, const struct odoo_question *q, bool read)
 
 		if (record == NULL || !matches(record, get(q->args, "domain"), q->context))
 			continue;
-		if (limit != NULL &&
-			(int) json_object_array_length(found) >= json_object_get_int(limit))
+		if (limit != NULL && (int) json_object_array_length(found) >= json_object_get_int(limit))
 			break;
-		json_object_array_add(found, read ? readable(store, q->model, record, get(q->args, "fields"))
-										  : json_object_get(get(record, "id")));
+		json_object_array_add(found, read
+										 ? readable(store, q->model, record, get(q->args, "fields"))
+										 : json_object_get(get(record, "id")));
 	}
 	return found;
 }
@@ -531,7 +536,8 @@ post_message(struct odoo_store *store, const struct odoo_question *q, long long 
 	json_put_int(vals, "res_id", id);
 	json_put_text(vals, "body", json_text_member(q->args, "body"));
 	json_put_text(vals, "message_id", json_text_member(q->args, "message_id"));
-	json_object_array_add(ids, json_object_new_int64(create(store, "mail.message", vals, NULL, error)));
+	json_object_array_add(ids,
+						  json_object_new_int64(create(store, "mail.message", vals, NULL, error)));
 	json_object_put(vals);
 	return ids;
 }
@@ -546,7 +552,8 @@ on_record(struct odoo_store *store, const struct odoo_question *q, long long id,
 
 	if (record == NULL)
 		fail(error, 404, "odoo.exceptions.MissingError",
-			 "Record does not exist or has been deleted.\n(Record: %s(%lld,), User: 2)", q->model, id);
+			 "Record does not exist or has been deleted.\n(Record: %s(%lld,), User: 2)", q->model,
+			 id);
 	else if (strcmp(q->method, "write") == 0)
 	{
 		write_values(store, q->model, record, get(q->args, "vals"), error);
@@ -569,7 +576,8 @@ on_record(struct odoo_store *store, const struct odoo_question *q, long long id,
 	{
 		json_put_int(record, "probability", 0);
 		json_put_bool(record, "active", false);
-		json_object_object_add(record, "lost_reason_id", json_object_get(get(q->args, "lost_reason_id")));
+		json_object_object_add(record, "lost_reason_id",
+							   json_object_get(get(q->args, "lost_reason_id")));
 		compute(store, q->model, record);
 	}
 	else if (strcmp(q->method, "action_feedback") == 0)
@@ -580,8 +588,8 @@ on_record(struct odoo_store *store, const struct odoo_question *q, long long id,
 	else if (strcmp(q->method, "message_post") == 0)
 		return post_message(store, q, id, error);
 	else
-		fail(error, 404, "werkzeug.exceptions.NotFound", "the method '%s.%s' does not exist", q->model,
-			 q->method);
+		fail(error, 404, "werkzeug.exceptions.NotFound", "the method '%s.%s' does not exist",
+			 q->model, q->method);
 	return json_object_new_boolean(true);
 }
 
@@ -613,8 +621,8 @@ odoo_store_call(struct odoo_store *store, const struct odoo_question *q, struct 
 		for (size_t i = 0; i < json_object_array_length(q->ids) && error->status == 0; i++)
 		{
 			json_object_put(answer);
-			answer = on_record(store, q, json_object_get_int64(json_object_array_get_idx(q->ids, i)),
-							   error);
+			answer = on_record(store, q,
+							   json_object_get_int64(json_object_array_get_idx(q->ids, i)), error);
 		}
 	if (error->status != 0)
 	{

@@ -1,0 +1,3 @@
+-- 0.1 → 0.2, the part that is written by hand: what happens to tables and rows that `statements.awk` cannot see from
+-- the two versions' SQL. It runs when views, triggers, policies and most functions are out of the way, and before
+-- everything new is made; see README.md beside it. The test `upgrade` tells what is missing here.

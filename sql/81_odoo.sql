@@ -77,7 +77,7 @@ CREATE FUNCTION @extschema@.va_odoo_settings(p_odoo jsonb) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN jsonb '{"enabled": true, "transport": "auto", "type": "opportunity", "source": "AI Voice", "tags": [], "create_fields": true,
 			"contacts": true, "notes": true, "activities": true, "meetings": true, "meeting_activities": true, "reminders": [1440, 60],
-			"pull_minutes": 5, "webhook": false, "lost_reasons": true, "on_deleted": "fail", "lang": "en_US"}'
+			"pull_minutes": 5, "lost_reasons": true, "on_deleted": "fail", "lang": "en_US"}'
 		|| jsonb_strip_nulls(coalesce(p_odoo, '{}'))
 		|| jsonb_build_object(
 			'url', rtrim(coalesce(p_odoo ->> 'url', ''), '/'),
@@ -106,7 +106,7 @@ BEGIN
 			('transport', 'string'), ('type', 'string'), ('team', 'string number'), ('tags', 'array'), ('source', 'string'),
 			('mapping', 'object'), ('create_fields', 'boolean'), ('stages', 'object'), ('priorities', 'object'),
 			('contacts', 'boolean'), ('notes', 'boolean'), ('activities', 'boolean'), ('meetings', 'boolean'),
-			('meeting_activities', 'boolean'), ('reminders', 'array'), ('pull_minutes', 'number'), ('webhook', 'boolean'),
+			('meeting_activities', 'boolean'), ('reminders', 'array'), ('pull_minutes', 'number'), ('lead_owner_id', 'number'), ('sales_team_id', 'number'),
 			('lost_reasons', 'boolean'), ('on_deleted', 'string'), ('lang', 'string'), ('company', 'number'), ('users', 'object'),
 			('rest', 'object'), ('oauth', 'object')) AS x (name, types) WHERE x.name = v_key;
 		IF NOT FOUND THEN
@@ -116,7 +116,7 @@ BEGIN
 				USING ERRCODE = 'VA009';
 		END IF;
 	END LOOP;
-	IF coalesce(p_odoo ->> 'url', '') !~ '^https?://[^\s/?#@"<>\\^`{}|]+(/[^\s?#@"<>\\^`{}|]*)?$' THEN
+	IF @extschema@.va_filled(p_odoo ->> 'url') !~ '^https?://[^\s/?#@"<>\\^`{}|]+(/[^\s?#@"<>\\^`{}|]*)?$' THEN
 		RAISE EXCEPTION 'setting "odoo" needs the url of the server' USING ERRCODE = 'VA009', HINT = 'For instance https://acme.odoo.com';
 	END IF;
 	FOR v_name, v_types IN VALUES ('transport', 'auto json2 jsonrpc xmlrpc rest'), ('type', 'opportunity lead'), ('on_deleted', 'fail recreate') LOOP
@@ -157,27 +157,67 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @extschema@.va_odoo_check_tenant() RETURNS trigger
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION @extschema@.va_check_odoo_setting(p_name text, p_value jsonb) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM @extschema@.va_check_odoo_settings(NEW.settings -> 'odoo');
-	RETURN NEW;
+	PERFORM @extschema@.va_check_odoo_settings(p_value);
 END
 $$;
-CREATE TRIGGER tenants_check_odoo BEFORE INSERT OR UPDATE OF settings ON @extschema@.tenants FOR EACH ROW
-	WHEN (NEW.settings ? 'odoo') EXECUTE FUNCTION @extschema@.va_odoo_check_tenant();
+UPDATE @extschema@.setting_definitions SET checked_by = 'va_check_odoo_setting' WHERE name = 'odoo';
+INSERT INTO @extschema@.setting_definitions
+	(name, types, minimum, maximum, allowed, pattern, expected, open, expands, checked_by, default_value, unit, description) VALUES
+('odoo.activities', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, 'true', NULL, 'Tasks for people become activities.'),
+('odoo.company', '{integer}', 1, 2147483647, NULL, NULL, NULL, false, false, NULL, NULL, NULL, 'Company there (allowed_company_ids), where it has several.'),
+('odoo.contacts', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, 'true', NULL, 'A lead that is qualified becomes a contact too.'),
+('odoo.create_fields', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, 'true', NULL, 'va_odoo_check makes the custom fields (x_...) that are missing.'),
+('odoo.enabled', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, 'true', NULL, 'false: nothing is sent, and the rest stays as it is.'),
+('odoo.lang', '{text}', 2, 10, NULL, '^[a-z]{2,3}(_[A-Z]{2})?$', 'a language like "en_US"', false, false, NULL, '"en_US"', NULL, 'Language of names (stages, teams) there.'),
+('odoo.login', '{text}', 0, 200, NULL, NULL, NULL, false, false, NULL, NULL, NULL, 'Our user''s login; JSON-2 and REST gateways need none.'),
+('odoo.lost_reasons', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, 'true', NULL, 'A reason for losing that is not there is made.'),
+('odoo.mapping', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{}', NULL, 'What of ours goes into which field of crm.lead, over the default; null: into none.'),
+('odoo.meeting_activities', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, 'true', NULL, 'An appointment becomes an activity on the lead too.'),
+('odoo.meetings', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, 'true', NULL, 'Appointments become events of the calendar.'),
+('odoo.notes', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, 'true', NULL, 'Each call becomes a note on the lead.'),
+('odoo.oauth', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, NULL, NULL, 'token_url, client_id, scope: a token in the place of the key; its secret is odoo_oauth_client_secret.'),
+('odoo.on_deleted', '{text}', NULL, NULL, '{fail,recreate}', NULL, NULL, false, false, NULL, '"fail"', NULL, 'What to do about a lead that was deleted there.'),
+('odoo.priorities', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{"cold": "0", "warm": "1", "hot": "3"}', NULL, 'By temperature: "0" low to "3" very high.'),
+('odoo.pull_minutes', '{number}', 0, 1440, NULL, NULL, NULL, false, false, NULL, '5', 'minutes', 'How often it is asked what has changed there; 0: never.'),
+('odoo.reminders', '{array}', 0, 10, NULL, NULL, NULL, false, false, NULL, '[1440, 60]', 'minutes', 'Reminders of events.'),
+('odoo.rest', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{}', NULL, 'Of a REST gateway: base_path ("/api/v2"), header ("X-API-Key"), search (true), reference_field.'),
+('odoo.source', '{text}', 0, 100, NULL, NULL, NULL, false, false, NULL, '"AI Voice"', NULL, 'Source of all leads there; empty: by channel.'),
+('odoo.stages', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{}', NULL, 'By our stage the name or id of theirs, over the default.'),
+('odoo.tags', '{array}', 0, 20, NULL, NULL, NULL, false, false, NULL, '[]', NULL, 'Tags for all leads there, beside their own.'),
+('odoo.team', '{text,integer}', NULL, 200, NULL, NULL, NULL, false, false, NULL, NULL, NULL, 'Sales team of new leads, by name or id.'),
+('odoo.transport', '{text}', NULL, NULL, '{auto,json2,jsonrpc,xmlrpc,rest}', NULL, NULL, false, false, NULL, '"auto"', NULL, 'How to talk to it; auto: va_odoo_check finds out.'),
+('odoo.type', '{text}', NULL, NULL, '{opportunity,lead}', NULL, NULL, false, false, NULL, '"opportunity"', NULL, 'What new leads are there.'),
+('odoo.users', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{}', NULL, 'By e-mail address of a person here the login there, where the two differ.');
+
+-- A look at a server that is new to us; without a key there is nothing to look with, and that is said at once.
+CREATE FUNCTION @extschema@.va_odoo_begin(p_tenant uuid) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF EXISTS (SELECT FROM @extschema@.tenant_secrets s WHERE s.name IN ('odoo_api_key', 'odoo_oauth_client_secret')
+			   AND (s.tenant_id = p_tenant OR s.tenant_id IS NULL)) THEN
+		PERFORM @extschema@.va_odoo_ask(p_tenant);
+	ELSE
+		UPDATE @extschema@.odoo_connections c SET state = 'broken', error = jsonb_build_object('code', 'access_denied', 'text', 'there is no key for Odoo',
+			'hint', 'Store it: va_secret_set(tenant, ''odoo_api_key'', ...). It is made in Odoo under Preferences, Account Security.')
+		WHERE c.tenant_id = p_tenant;
+	END IF;
+END
+$$;
 
 -- The setting came, changed or went: the connection follows, and is checked anew.
 CREATE FUNCTION @extschema@.va_odoo_configured() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_enabled boolean := coalesce((NEW.settings -> 'odoo' ->> 'enabled')::boolean, true)
-		AND coalesce(jsonb_typeof(NEW.settings -> 'odoo'), 'null') = 'object';
+		AND coalesce(jsonb_typeof(NEW.settings -> 'odoo'), 'null') = 'object' AND @extschema@.va_filled(NEW.settings -> 'odoo' ->> 'url') IS NOT NULL;
 BEGIN
 	IF TG_OP = 'INSERT' THEN
 		IF v_enabled AND NEW.created_at = now() THEN
 			INSERT INTO @extschema@.odoo_connections (tenant_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
-			PERFORM @extschema@.va_odoo_ask(NEW.id);
+			PERFORM @extschema@.va_odoo_begin(NEW.id);
 		END IF;
 		RETURN NULL;
 	END IF;
@@ -185,7 +225,7 @@ BEGIN
 		INSERT INTO @extschema@.odoo_connections AS c (tenant_id) VALUES (NEW.id)
 		ON CONFLICT (tenant_id) DO UPDATE SET enabled = true, state = 'unchecked', error = NULL, transport = NULL, uid = NULL,
 			directory = '{}', directory_at = NULL;
-		PERFORM @extschema@.va_odoo_ask(NEW.id);
+		PERFORM @extschema@.va_odoo_begin(NEW.id);
 	ELSE
 		UPDATE @extschema@.odoo_connections c SET enabled = false WHERE c.tenant_id = NEW.id;
 		UPDATE @extschema@.leads l SET odoo_sync_status = 'disabled'

@@ -53,7 +53,7 @@ BEGIN
 		'stage', jsonb_build_object('status', coalesce(l.status, 'new'), 'stage', s -> 'stages' -> coalesce(l.status, 'new'),
 			'reason', CASE WHEN l.status = 'closed_lost' THEN l.status_reason END),
 		'priority', s -> 'priorities' ->> coalesce(l.lead_temperature, 'cold'),
-		'notes', @extschema@.va_odoo_notes(l), 'user', v_agent, 'team', s -> 'team', 'score', round(l.lead_score::numeric, 4),
+		'notes', @extschema@.va_odoo_notes(l), 'user', coalesce(to_jsonb(v_agent), s -> 'lead_owner_id'), 'team', coalesce(s -> 'team', s -> 'sales_team_id'), 'score', round(l.lead_score::numeric, 4),
 		'transcript', @extschema@.va_odoo_transcript(l.id),
 		'tags', CASE WHEN coalesce(cardinality(l.tags), 0) + jsonb_array_length(s -> 'tags') > 0 THEN (
 			SELECT jsonb_agg(DISTINCT t) FROM (SELECT to_jsonb(unnest(l.tags)) AS t UNION ALL SELECT jsonb_array_elements(s -> 'tags')) x) END));

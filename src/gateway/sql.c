@@ -18,6 +18,7 @@ static const char *const templates[SQL_COUNT] = {
 	[SQL_WEBHOOK_AFTER_STREAM] = WEBHOOK("after_stream"),
 	[SQL_WEBHOOK_STREAM_STATUS] = WEBHOOK("stream_status"),
 	[SQL_WEBHOOK_VOICEMAIL] = WEBHOOK("voicemail"),
+	[SQL_WEBHOOK_ODOO] = "SELECT %s.va_webhook_odoo($1, $2::jsonb)",
 	[SQL_CONFIG] = "SELECT %s.va_gateway_config()",
 	[SQL_STREAM_START] =
 		"SELECT accepted, reason, session FROM %s.va_call_stream_start($1, $2, $3, $4, $5)",

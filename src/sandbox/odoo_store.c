@@ -402,6 +402,8 @@ compare(struct json_object *a, struct json_object *b)
 
 	if (json_object_is_type(a, json_type_string) && json_object_is_type(b, json_type_string))
 		return strcmp(json_object_get_string(a), json_object_get_string(b));
+	if (json_object_is_type(a, json_type_string) != json_object_is_type(b, json_type_string))
+		return json_object_is_type(a, json_type_string) ? 1 : -1;
 	x = a != NULL ? json_object_get_double(a) : 0;
 	y = b != NULL ? json_object_get_double(b) : 0;
 	return (x > y) - (x < y);

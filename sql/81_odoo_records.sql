@@ -864,5 +864,3 @@ GRANT SELECT (tenant_id, enabled, state, error, transport, version, server_versi
 	directory_at, checked_at, pull_from, pull_to, pull_after, pulled_at, webhook_at) ON @extschema@.odoo_connections TO voiceagent_admin, voiceagent_agent;
 GRANT EXECUTE ON FUNCTION @extschema@.va_odoo_check(uuid), @extschema@.va_odoo_push(uuid), @extschema@.va_odoo_push_all(uuid),
 	@extschema@.va_odoo_forget(uuid) TO voiceagent_admin, voiceagent_agent;
-GRANT EXECUTE ON FUNCTION @extschema@.va_check_odoo_settings(jsonb), @extschema@.va_odoo_default_mapping(), @extschema@.va_odoo_settings(jsonb)
-	TO voiceagent_admin, voiceagent_agent;

@@ -76,7 +76,7 @@ CREATE FUNCTION @extschema@.va_odoo_default_mapping() RETURNS jsonb
 CREATE FUNCTION @extschema@.va_odoo_settings(p_odoo jsonb) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN jsonb '{"enabled": true, "transport": "auto", "type": "opportunity", "source": "AI Voice", "tags": [], "create_fields": true,
-			"contacts": true, "notes": true, "activities": true, "meetings": true, "meeting_activities": true, "reminders": [1440, 60],
+			"contacts": true, "notes": true, "activities": true, "meetings": true, "meeting_activities": true, "reminders": ["1440", "60"],
 			"pull_minutes": 5, "lost_reasons": true, "on_deleted": "fail", "lang": "en_US"}'
 		|| jsonb_strip_nulls(coalesce(p_odoo, '{}'))
 		|| jsonb_build_object(
@@ -182,12 +182,12 @@ INSERT INTO @extschema@.setting_definitions
 ('odoo.on_deleted', '{text}', NULL, NULL, '{fail,recreate}', NULL, NULL, false, false, NULL, '"fail"', NULL, 'What to do about a lead that was deleted there.'),
 ('odoo.priorities', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{"cold": "0", "warm": "1", "hot": "3"}', NULL, 'By temperature: "0" low to "3" very high.'),
 ('odoo.pull_minutes', '{number}', 0, 1440, NULL, NULL, NULL, false, false, NULL, '5', 'minutes', 'How often it is asked what has changed there; 0: never.'),
-('odoo.reminders', '{array}', 0, 10, NULL, NULL, NULL, false, false, NULL, '[1440, 60]', 'minutes', 'Reminders of events.'),
+('odoo.reminders', '{array}', 0, 10, NULL, '^[0-9]{1,5}$', 'a list of texts like "60"', false, false, NULL, '["1440", "60"]', 'minutes', 'Reminders of events.'),
 ('odoo.rest', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{}', NULL, 'Of a REST gateway: base_path ("/api/v2"), header ("X-API-Key"), search (true), reference_field.'),
 ('odoo.source', '{text}', 0, 100, NULL, NULL, NULL, false, false, NULL, '"AI Voice"', NULL, 'Source of all leads there; empty: by channel.'),
 ('odoo.stages', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{}', NULL, 'By our stage the name or id of theirs, over the default.'),
 ('odoo.tags', '{array}', 0, 20, NULL, NULL, NULL, false, false, NULL, '[]', NULL, 'Tags for all leads there, beside their own.'),
-('odoo.team', '{text,integer}', NULL, 200, NULL, NULL, NULL, false, false, NULL, NULL, NULL, 'Sales team of new leads, by name or id.'),
+('odoo.team', '{text,integer}', 1, 2147483647, NULL, NULL, NULL, false, false, NULL, NULL, NULL, 'Sales team of new leads, by name or id.'),
 ('odoo.transport', '{text}', NULL, NULL, '{auto,json2,jsonrpc,xmlrpc,rest}', NULL, NULL, false, false, NULL, '"auto"', NULL, 'How to talk to it; auto: va_odoo_check finds out.'),
 ('odoo.type', '{text}', NULL, NULL, '{opportunity,lead}', NULL, NULL, false, false, NULL, '"opportunity"', NULL, 'What new leads are there.'),
 ('odoo.users', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{}', NULL, 'By e-mail address of a person here the login there, where the two differ.');

@@ -598,7 +598,7 @@ DECLARE
 	v_quiet jsonb := '{"context": {"no_mail_to_attendees": true, "dont_notify": true}}';
 	v_ids jsonb := '[{"$": "event"}]';
 	v_over boolean := a.status = 'cancelled';
-	v_reminders jsonb := s -> 'reminders';
+	v_reminders jsonb := (SELECT coalesce(jsonb_agg(r::integer), '[]') FROM jsonb_array_elements_text(s -> 'reminders') r);
 	v_steps jsonb := '[]';
 BEGIN
 	IF NOT v_over AND (s ->> 'contacts')::boolean THEN

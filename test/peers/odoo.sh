@@ -214,7 +214,7 @@ test_ends()
 {
   local t=$1 lead=$2 id other
   id=$(theirs "$lead")
-  row "SELECT va_lead_advance('$lead', 'contact'), va_lead_advance('$lead', 'schedule'), va_lead_advance('$lead', 'win', 'signed')" >/dev/null
+  row "SELECT va_lead_advance('$lead', 'schedule'), va_lead_advance('$lead', 'win', 'signed')" >/dev/null
   nothing_waits
   is "$t: won" "$(there "SELECT won_status, probability, active FROM crm_lead WHERE id = $id")" "won|100|t"
   other=$(capture '{"name": "Bob '$t'", "email": "bob.'$t$RUN'@example.test"}')

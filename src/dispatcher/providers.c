@@ -5,6 +5,7 @@
 
 #include "dispatcher/google.h"
 #include "dispatcher/job.h"
+#include "dispatcher/odoo.h"
 #include "dispatcher/sendgrid.h"
 #include "dispatcher/sink.h"
 #include "dispatcher/smtp.h"
@@ -12,6 +13,7 @@
 
 const struct provider *const providers[] = {
 	&google_provider,
+	&odoo_provider,
 	&sendgrid_provider,
 	&sink_provider,
 	&smtp_provider,

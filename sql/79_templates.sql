@@ -31,7 +31,7 @@ CREATE FUNCTION @extschema@.va_template_fill(p_text text, p_values jsonb) RETURN
 DECLARE
 	v_places jsonb := @extschema@.va_template_places() || jsonb_strip_nulls(coalesce(p_values, '{}'));
 	v_part text;
-	v_filled text := '';
+	v_filled text := CASE WHEN p_text IS NOT NULL THEN '' END;
 BEGIN
 	-- Text and places in turn, so that a value that looks like a place is not filled again.
 	FOR v_part IN SELECT m[1] FROM regexp_matches(p_text, '(\{\{[[:space:]]*[a-z_]+[[:space:]]*\}\}|[^{]+|\{)', 'g') m LOOP

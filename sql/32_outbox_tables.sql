@@ -20,6 +20,8 @@ CREATE TABLE @extschema@.outbox_kinds (
 	lane TEXT NOT NULL DEFAULT 'bulk' CHECK (lane IN ('live', 'bulk')),
 	max_attempts INTEGER NOT NULL DEFAULT 8 CHECK (max_attempts BETWEEN 1 AND 100),
 	timeout_ms INTEGER NOT NULL DEFAULT 30000 CHECK (timeout_ms BETWEEN 100 AND 3600000),
+	-- How long an outcome may stay unknown before a person is told.
+	doubt_minutes INTEGER NOT NULL DEFAULT 60 CHECK (doubt_minutes BETWEEN 1 AND 10080),
 	is_builtin BOOLEAN NOT NULL DEFAULT false
 );
 
@@ -28,10 +30,14 @@ CREATE TABLE @extschema@.outbox (
 	tenant_id UUID REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,     -- NULL: the platform's own
 	kind TEXT NOT NULL REFERENCES @extschema@.outbox_kinds(kind),
 	provider TEXT NOT NULL GENERATED ALWAYS AS (split_part(kind, '.', 1)) STORED,
+	-- What waits for the same service in the name of the same tenant: has its limits and its circuit breaker in common.
+	queue BIGINT NOT NULL GENERATED ALWAYS AS (hashtextextended(coalesce(tenant_id::text, '') || '/' || split_part(kind, '.', 1), 0)) STORED,
 	-- Names the effect: added twice it is one row, and the provider is told it where it can hold one.
 	attempt_key TEXT NOT NULL CHECK (length(attempt_key) BETWEEN 1 AND 200),
 	lane TEXT NOT NULL CHECK (lane IN ('live', 'bulk')),
-	state TEXT NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'leased', 'unknown')),
+	-- ready: may be attempted; later: when run_at has come; leased: a dispatcher has it, and started_at, attempts and
+	-- leased_by are the record of an attempt that is being made; unknown: an attempt may have had its effect.
+	state TEXT NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'later', 'leased', 'unknown')),
 	run_at TIMESTAMPTZ NOT NULL DEFAULT now(),
 	attempts INTEGER NOT NULL DEFAULT 0,
 	payload JSONB NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(payload) = 'object'),
@@ -40,9 +46,126 @@ CREATE TABLE @extschema@.outbox (
 	call_id UUID,
 	notification_id UUID,
 	appointment_id UUID,
-	leased_by TEXT,
+	leased_by TEXT,                         -- one run of a dispatcher
 	lease_until TIMESTAMPTZ,
+	claim_no BIGINT,                        -- of that run: a claim that is asked for again gets the same rows
+	started_at TIMESTAMPTZ,                 -- of the last attempt
+	doubtful_since TIMESTAMPTZ,             -- its outcome is not known; leased then means: being asked for
+	looks INTEGER NOT NULL DEFAULT 0,       -- how often it was asked for
 	last_error JSONB,                       -- {"code", "text", "hint", "http_status", "at"}
 	created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
 	CONSTRAINT outbox_key UNIQUE NULLS NOT DISTINCT (tenant_id, kind, attempt_key)
 );
+-- The queues with something to do are found by stepping over this index, one probe a queue: what a limit or an
+-- open breaker holds back is never read, however much it is.
+CREATE INDEX outbox_ready ON @extschema@.outbox (lane, queue, id) WHERE state = 'ready';
+CREATE INDEX outbox_later ON @extschema@.outbox (run_at) WHERE state = 'later';
+CREATE INDEX outbox_leased ON @extschema@.outbox (lease_until) WHERE state = 'leased';
+CREATE INDEX outbox_unknown ON @extschema@.outbox (run_at) WHERE state = 'unknown';
+
+-- Attempts that did not end an effect well, and looks at what became of one. (The attempt under way is in the
+-- outbox row, one that succeeded in the history.)
+CREATE TABLE @extschema@.outbox_attempts (
+	outbox_id BIGINT NOT NULL,
+	tenant_id UUID REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,
+	attempt INTEGER NOT NULL,
+	is_look BOOLEAN NOT NULL DEFAULT false,
+	started_at TIMESTAMPTZ,
+	ended_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+	dispatcher TEXT,
+	outcome TEXT NOT NULL,
+	error JSONB,
+	PRIMARY KEY (outbox_id, ended_at)
+);
+
+-- What is over: done, or decided against. Kept for outbox_history_days (30).
+CREATE TABLE @extschema@.outbox_history (
+	id BIGINT PRIMARY KEY,
+	tenant_id UUID REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,
+	kind TEXT NOT NULL,
+	attempt_key TEXT NOT NULL,
+	-- Found by a number, for the index of a long history is to stay small.
+	key_hash BIGINT NOT NULL GENERATED ALWAYS AS
+		(hashtextextended(coalesce(tenant_id::text, '') || ' ' || kind || ' ' || attempt_key, 0)) STORED,
+	lane TEXT NOT NULL,
+	outcome TEXT NOT NULL CHECK (outcome IN ('done', 'skipped', 'cancelled')),
+	attempts INTEGER NOT NULL,
+	lead_id UUID,
+	call_id UUID,
+	notification_id UUID,
+	appointment_id UUID,
+	result JSONB,                           -- what the provider answered, or {"why"}
+	settle_error JSONB,                     -- the kind's settle function failed with this
+	dispatcher TEXT,
+	started_at TIMESTAMPTZ,                 -- of the last attempt
+	created_at TIMESTAMPTZ NOT NULL,
+	finished_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX idx_outbox_history_key ON @extschema@.outbox_history (key_hash);
+CREATE INDEX idx_outbox_history_finished ON @extschema@.outbox_history (finished_at);
+
+-- Dead letters: what did not happen, or may have happened, and waits for a person's decision (va_outbox_retry,
+-- va_outbox_cancel). They stay until then.
+CREATE TABLE @extschema@.outbox_dead (
+	id BIGINT PRIMARY KEY,
+	tenant_id UUID REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,
+	kind TEXT NOT NULL,
+	attempt_key TEXT NOT NULL,
+	key_hash BIGINT NOT NULL GENERATED ALWAYS AS
+		(hashtextextended(coalesce(tenant_id::text, '') || ' ' || kind || ' ' || attempt_key, 0)) STORED,
+	lane TEXT NOT NULL,
+	-- failed: refused for good; dead: tried as often as allowed; unknown: sent, and nobody could tell what became of it.
+	outcome TEXT NOT NULL CHECK (outcome IN ('failed', 'dead', 'unknown')),
+	attempts INTEGER NOT NULL,
+	payload JSONB NOT NULL,
+	lead_id UUID,
+	call_id UUID,
+	notification_id UUID,
+	appointment_id UUID,
+	last_error JSONB,
+	settle_error JSONB,
+	dispatcher TEXT,
+	started_at TIMESTAMPTZ,
+	created_at TIMESTAMPTZ NOT NULL,
+	died_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX idx_outbox_dead_key ON @extschema@.outbox_dead (key_hash);
+CREATE INDEX idx_outbox_dead_tenant ON @extschema@.outbox_dead (tenant_id, died_at DESC);
+
+-- How much a service is asked at once, where nothing else is said in the settings (outbox_limits: an object of
+-- providers). A provider without a row has the columns' defaults.
+CREATE TABLE @extschema@.outbox_providers (
+	provider TEXT PRIMARY KEY CHECK (provider ~ '^[a-z0-9_]+$'),
+	per_second DOUBLE PRECISION CHECK (per_second > 0),          -- of one tenant; NULL: no limit
+	burst DOUBLE PRECISION NOT NULL DEFAULT 10 CHECK (burst >= 1),
+	concurrency INTEGER NOT NULL DEFAULT 50 CHECK (concurrency > 0), -- of one tenant and dispatcher
+	breaker_failures INTEGER NOT NULL DEFAULT 5 CHECK (breaker_failures > 0),
+	breaker_seconds DOUBLE PRECISION NOT NULL DEFAULT 30 CHECK (breaker_seconds > 0),
+	is_builtin BOOLEAN NOT NULL DEFAULT false
+);
+
+-- One row a tenant and service that has a limit or had trouble: the token bucket and the circuit breaker. Only
+-- claim and settle write here, so those who add effects never wait for each other.
+CREATE TABLE @extschema@.outbox_queues (
+	queue BIGINT PRIMARY KEY,
+	tenant_id UUID REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,
+	provider TEXT NOT NULL,
+	tokens DOUBLE PRECISION NOT NULL DEFAULT 0,
+	filled_at TIMESTAMPTZ,                  -- NULL: the bucket is full
+	blocked_until TIMESTAMPTZ,              -- nothing is claimed before
+	breaker TEXT NOT NULL DEFAULT 'closed' CHECK (breaker IN ('closed', 'open', 'half_open')),
+	failures INTEGER NOT NULL DEFAULT 0,    -- in a row
+	opens INTEGER NOT NULL DEFAULT 0,       -- in a row: each time is longer
+	opened_at TIMESTAMPTZ,
+	last_error JSONB
+) WITH (fillfactor = 50);
+
+-- The dispatchers, each with what it last said of itself.
+CREATE TABLE @extschema@.outbox_dispatchers (
+	name TEXT PRIMARY KEY CHECK (length(name) <= 100),
+	instance TEXT NOT NULL CHECK (length(instance) <= 100),
+	claim_no BIGINT NOT NULL DEFAULT 0,
+	started_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+	reported_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+	report JSONB NOT NULL DEFAULT '{}'
+) WITH (fillfactor = 50);

@@ -24,40 +24,19 @@ CREATE FUNCTION @extschema@.va_template_places() RETURNS jsonb
 	RETURN '{"first_name": "there", "last_name": "", "name": "there", "company": "us", "agent_name": "our team", "phone": "",
 		"email": "", "title": "our appointment", "when": "the agreed time", "where": "", "link": ""}'::jsonb;
 
--- Puts values into the places {{so}}. A place without a value gets what va_template_places says; one that is not known
--- stays as it is, which va_check_template prevents.
+-- Puts values into the places {{so}}; a place without a value gets what va_template_places says. What empty places leave
+-- behind goes too: blanks at the end of a line, lines without anything.
 CREATE FUNCTION @extschema@.va_template_fill(p_text text, p_values jsonb) RETURNS text
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_places jsonb := @extschema@.va_template_places() || jsonb_strip_nulls(coalesce(p_values, '{}'));
-	v_part text;
-	v_filled text := CASE WHEN p_text IS NOT NULL THEN '' END;
-BEGIN
-	-- Text and places in turn, so that a value that looks like a place is not filled again.
-	FOR v_part IN SELECT m[1] FROM regexp_matches(p_text, '(\{\{[[:space:]]*[a-z_]+[[:space:]]*\}\}|[^{]+|\{)', 'g') m LOOP
-		v_filled := v_filled || CASE WHEN v_part LIKE '{{%'
-			THEN coalesce(v_places ->> btrim(v_part, '{} '), v_part) ELSE v_part END;
-	END LOOP;
-	-- What an empty place leaves behind: blanks at the end of a line, lines without anything.
-	v_filled := regexp_replace(regexp_replace(v_filled, '[ \t]+(?=\n|$)', '', 'g'), '\n{3,}', E'\n\n', 'g');
-	RETURN btrim(v_filled, E' \n');
-END
-$$;
+	LANGUAGE sql STABLE
+	RETURN btrim(regexp_replace(regexp_replace(@extschema@.va_expand(p_text,
+			@extschema@.va_template_places() || jsonb_strip_nulls(coalesce(p_values, '{}'))),
+		'[ \t]+(?=\n|$)', '', 'g'), '\n{3,}', E'\n\n', 'g'), E' \n');
 
 CREATE FUNCTION @extschema@.va_check_template() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_place text;
 BEGIN
-	FOR v_place IN SELECT btrim(m[1]) FROM regexp_matches(concat(NEW.subject, E'\n', NEW.body), '\{\{(.*?)\}\}', 'g') m LOOP
-		IF NOT @extschema@.va_template_places() ? v_place THEN
-			RAISE EXCEPTION 'template "%" has an unknown place "{{%}}"', NEW.name, v_place USING ERRCODE = 'VA005',
-				HINT = 'Known are ' || (SELECT string_agg('{{' || k || '}}', ', ' ORDER BY k) FROM jsonb_object_keys(@extschema@.va_template_places()) k) || '.';
-		END IF;
-	END LOOP;
-	IF concat(NEW.subject, NEW.body) ~ '\{\{[^}]*$' THEN
-		RAISE EXCEPTION 'template "%" opens a place with "{{" that is never closed', NEW.name USING ERRCODE = 'VA005';
-	END IF;
+	PERFORM @extschema@.va_check_placeholders(format('template "%s"', NEW.name), concat(NEW.subject, E'\n', NEW.body),
+		ARRAY(SELECT k FROM jsonb_object_keys(@extschema@.va_template_places()) k ORDER BY k));
 	RETURN NEW;
 END
 $$;

@@ -127,7 +127,8 @@ CREATE FUNCTION @extschema@.va_send_message(lead uuid, channel text, body text D
 DECLARE
 	v_lead @extschema@.leads := @extschema@.va_lead_row(lead);
 	v_verdict record;
-	v_text record;
+	v_subject text := va_send_message.subject;
+	v_body text := va_send_message.body;
 	v_id uuid;
 BEGIN
 	IF (@extschema@.va_filled(va_send_message.body) IS NULL) = (va_send_message.template IS NULL) THEN
@@ -140,23 +141,20 @@ BEGIN
 	END IF;
 	SELECT * INTO v_verdict FROM @extschema@.va_contact_verdict(v_lead, va_send_message.channel, greatest(at, now()));
 	IF v_verdict.verdict = 'never' OR v_verdict.verdict = 'not_now' AND (NOT later OR v_verdict.until IS NULL) THEN
-		RAISE EXCEPTION 'this lead may not be written to%: %', CASE v_verdict.verdict WHEN 'never' THEN '' ELSE ' now' END, v_verdict.why
-			USING ERRCODE = 'VA034', DETAIL = coalesce('It is allowed from ' || v_verdict.until || ' on.', NULL),
-				HINT = CASE v_verdict.verdict WHEN 'never' THEN 'va_may_contact tells the rules; va_opt_in and va_consent_record change them.'
+		RAISE EXCEPTION 'this lead may not be written to%: %', coalesce(' before ' || v_verdict.until, ''), v_verdict.why
+			USING ERRCODE = 'VA034', HINT = CASE v_verdict.verdict WHEN 'never' THEN 'va_may_contact tells the rules; va_opt_in and va_consent_record change them.'
 					ELSE 'Give later => true to have it sent as soon as it is allowed.' END;
 	END IF;
 	IF va_send_message.template IS NOT NULL THEN
-		SELECT * INTO v_text FROM @extschema@.va_template_render(v_lead.tenant_id, va_send_message.template, va_send_message.channel, lead, data);
+		SELECT coalesce(v_subject, r.subject), r.body INTO v_subject, v_body
+		FROM @extschema@.va_template_render(v_lead.tenant_id, va_send_message.template, va_send_message.channel, lead, data) r;
 	END IF;
 	INSERT INTO @extschema@.notifications (tenant_id, lead_id, channel, direction, to_address, subject, body, template_id, template_data,
 		scheduled_for, notification_type)
-	SELECT v_lead.tenant_id, lead, va_send_message.channel, 'outbound',
+	VALUES (v_lead.tenant_id, lead, va_send_message.channel, 'outbound',
 		CASE va_send_message.channel WHEN 'email' THEN lower(v_lead.email) ELSE v_lead.phone END,
-		CASE va_send_message.channel WHEN 'email' THEN left(coalesce(va_send_message.subject, t.subject), 255) END,
-		coalesce(va_send_message.body, t.body), va_send_message.template, data,
-		coalesce(v_verdict.until, greatest(at, now())), left(va_send_message.notification_type, 50)
-	FROM (SELECT CASE WHEN va_send_message.template IS NOT NULL THEN v_text.subject END AS subject,
-				 CASE WHEN va_send_message.template IS NOT NULL THEN v_text.body END AS body) t
+		CASE va_send_message.channel WHEN 'email' THEN left(v_subject, 255) END, v_body, va_send_message.template, data,
+		coalesce(v_verdict.until, greatest(at, now())), left(va_send_message.notification_type, 50))
 	RETURNING id INTO v_id;
 	RETURN v_id;
 END
@@ -264,7 +262,8 @@ DECLARE
 BEGIN
 	CASE p_channel
 		WHEN 'ai_call' THEN
-			v_call := @extschema@.va_dial(lead => p_lead.id, purpose => v_purpose);
+			v_call := @extschema@.va_dial(lead => p_lead.id, prompt => coalesce(@extschema@.va_filled(p_payload ->> 'hint'),
+				format('You call somebody who talked to us before. The purpose of this call: %s.', replace(v_purpose, '_', ' '))));
 			UPDATE @extschema@.calls c SET follow_up_task_id = v_task WHERE c.id = v_call;
 			RETURN jsonb_build_object('channel', p_channel, 'call_id', v_call);
 		WHEN 'human_call' THEN

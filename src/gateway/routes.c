@@ -16,6 +16,7 @@
 #include "core/json.h"
 #include "gateway/mail_routes.h"
 #include "gateway/media.h"
+#include "gateway/odoo_hook.h"
 #include "gateway/signature.h"
 #include "gateway/text.h"
 #include "gateway/voice.h"
@@ -31,7 +32,8 @@ enum route_kind
 	ROUTE_HEALTH,
 	ROUTE_STREAM,
 	ROUTE_CALLBACK,
-	ROUTE_TWIML
+	ROUTE_TWIML,
+	ROUTE_ODOO /* the path goes on: a token */
 };
 
 struct route
@@ -49,6 +51,7 @@ struct route
 static const struct route routes[] = {
 	{"GET", "/health", ROUTE_HEALTH, SQL_COUNT, NULL},
 	{"GET", "/media-stream", ROUTE_STREAM, SQL_COUNT, NULL},
+	{"POST", ODOO_HOOK_PATH, ROUTE_ODOO, SQL_COUNT, NULL},
 	{"POST", "/webhook/sms/incoming", ROUTE_CALLBACK, SQL_SMS_INCOMING, MESSAGE},
 	{"POST", "/webhook/sms/status", ROUTE_CALLBACK, SQL_MESSAGE_STATUS, MESSAGE},
 	{"POST", "/webhook/voice/after-stream", ROUTE_TWIML, SQL_WEBHOOK_AFTER_STREAM, CALL},
@@ -66,6 +69,13 @@ static const struct route routes[] = {
 	{"POST", "/webhook/whatsapp/status", ROUTE_CALLBACK, SQL_MESSAGE_STATUS, MESSAGE},
 };
 
+static bool
+is_path(const struct route *route, const char *path)
+{
+	return route->kind == ROUTE_ODOO ? strncmp(path, route->path, strlen(route->path)) == 0
+									 : strcmp(path, route->path) == 0;
+}
+
 static const struct route *
 find_route(const struct gateway *g, const struct http_request *req)
 {
@@ -74,7 +84,7 @@ find_route(const struct gateway *g, const struct http_request *req)
 					  g->settings.media_port != g->settings.http_port;
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-		if (strcmp(routes[i].path, path) == 0 &&
+		if (is_path(&routes[i], path) &&
 			(!media_only || routes[i].kind == ROUTE_STREAM || routes[i].kind == ROUTE_HEALTH))
 			return &routes[i];
 	return NULL;
@@ -317,6 +327,8 @@ on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
 		gateway_reject(g, REJECT_METHOD);
 		answer_plain(ex, 426, "a WebSocket is expected\n", "Upgrade: websocket\r\n");
 	}
+	else if (route->kind == ROUTE_ODOO)
+		odoo_hook(g, ex, req, urls_route(&g->urls, req->path) + strlen(route->path));
 	else
 		on_webhook(g, ex, req, route, received_us);
 }

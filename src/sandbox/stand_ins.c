@@ -7,6 +7,7 @@
 
 const struct stand_in *const stand_ins[] = {
 	&google_stand_in,
+	&odoo_stand_in,
 	&sendgrid_stand_in,
 	&sink_stand_in,
 	&twilio_stand_in,

@@ -97,8 +97,7 @@ BEGIN
 END
 $$;
 
--- Puts an e-mail of notifications into the outbox; the same one again is the same effect, as every message has its
--- id as key. NULL for a row that is no
+-- Puts an e-mail of notifications into the outbox; the same one again is the same effect. NULL for a row that is no
 -- outgoing mail, or over. A tenant without a provider gets a dead letter that says what to set.
 CREATE FUNCTION @extschema@.va_email_queue(p_notification uuid, p_lane text DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -114,10 +113,26 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	v_id := @extschema@.va_outbox_add(v_mail.tenant_id, coalesce(@extschema@.va_email_provider(v_mail.tenant_id), 'smtp') || '.mail',
-		v_mail.id::text, '{}', v_due, p_lane, v_mail.lead_id, NULL, v_mail.id, v_mail.appointment_id);
+		'notification:' || v_mail.id, '{}', v_due, p_lane, v_mail.lead_id, NULL, v_mail.id, v_mail.appointment_id);
+	-- Planned for an earlier time than before. (For a later one the prepare function waits.)
+	UPDATE @extschema@.outbox o SET run_at = v_due WHERE o.id = v_id AND o.state = 'later' AND o.run_at > v_due;
 	RETURN v_id;
 END
 $$;
+
+-- An outgoing e-mail goes to the outbox in the transaction that writes it, where the tenant has a service for it.
+CREATE FUNCTION @extschema@.va_notifications_email() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF @extschema@.va_email_provider(NEW.tenant_id) IS NOT NULL THEN
+		PERFORM @extschema@.va_email_queue(NEW.id);
+	END IF;
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER notifications_email AFTER INSERT OR UPDATE OF status, scheduled_for ON @extschema@.notifications FOR EACH ROW
+	WHEN (NEW.channel = 'email' AND NEW.direction = 'outbound' AND NEW.status IN ('pending', 'queued'))
+	EXECUTE FUNCTION @extschema@.va_notifications_email();
 
 -- ---- the way out --------------------------------------------------------------------------------
 
@@ -258,10 +273,6 @@ BEGIN
 		RETURN '{"skip": "the message is gone"}';
 	ELSIF p_mail.status NOT IN ('pending', 'queued', 'sending', 'failed') THEN
 		RETURN jsonb_build_object('skip', coalesce(p_mail.error_message, 'the message is ' || p_mail.status));
-	ELSIF p_mail.template_id IN ('appointment_confirmation', 'appointment_reminder_24h', 'appointment_reminder_1h', 'appointment_invitation')
-		  AND NOT EXISTS (SELECT FROM @extschema@.appointments a WHERE a.id = p_mail.appointment_id AND a.status IN ('scheduled', 'confirmed')
-						  AND (p_mail.template_data ->> 'scheduled_at')::timestamptz = a.scheduled_at) AND p_mail.appointment_id IS NOT NULL THEN
-		RETURN '{"skip": "the appointment was moved or is over"}';
 	ELSIF p_mail.status = 'pending' AND p_mail.scheduled_for > now() THEN
 		RETURN jsonb_build_object('defer', p_mail.scheduled_for, 'why', 'planned for later');
 	ELSIF p_status IS DISTINCT FROM 'active' THEN

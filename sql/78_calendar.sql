@@ -95,7 +95,6 @@ CREATE FUNCTION @extschema@.va_appointment_mail(p_appointment @extschema@.appoin
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_company text := (SELECT t.name FROM @extschema@.tenants t WHERE t.id = p_appointment.tenant_id);
-	v_id uuid;
 BEGIN
 	IF NOT @extschema@.va_email_address_good(p_address) OR @extschema@.va_email_provider(p_appointment.tenant_id) IS NULL THEN
 		RETURN;
@@ -108,9 +107,7 @@ BEGIN
 		@extschema@.va_appointment_text(p_template, p_appointment, v_company), p_template,
 		jsonb_build_object('appointment_id', p_appointment.id, 'scheduled_at', p_appointment.scheduled_at, 'timezone', p_appointment.timezone,
 			'duration_minutes', p_appointment.duration_minutes, 'company', v_company),
-		'queued', p_type)
-	RETURNING id INTO v_id;
-	PERFORM @extschema@.va_email_queue(v_id);
+		'queued', p_type);
 END
 $$;
 
@@ -158,9 +155,7 @@ BEGIN
 			jsonb_build_object('sequence', NEW.calendar_sequence), lead => NEW.lead_id, appointment => NEW.id);
 	END IF;
 	UPDATE @extschema@.notifications n SET status = 'cancelled'
-	WHERE n.appointment_id = NEW.id AND n.channel = 'email' AND n.status = 'queued'
-	  AND n.template_id IN ('appointment_invitation', 'appointment_confirmation', 'appointment_reminder_24h', 'appointment_reminder_1h')
-	  AND (n.template_data ->> 'scheduled_at')::timestamptz IS DISTINCT FROM CASE WHEN v_live AND n.template_id <> 'appointment_invitation' THEN NEW.scheduled_at END;
+	WHERE n.appointment_id = NEW.id AND n.template_id = 'appointment_invitation' AND n.status = 'queued';
 	IF NEW.status = 'cancelled' THEN
 		PERFORM @extschema@.va_appointment_withdraw(NEW, 'appointment_confirmation', 'appointment_cancellation', 'cancellation'),
 			@extschema@.va_appointment_withdraw(NEW, 'appointment_invitation', 'appointment_withdrawal', 'internal');

@@ -20,11 +20,16 @@ CREATE INDEX idx_lead_actions_due ON @extschema@.lead_actions (run_at) WHERE don
 -- The kind of effect that carries a message of this channel for a tenant. Raises VA005 where there is none.
 CREATE FUNCTION @extschema@.va_message_kind(p_tenant uuid, p_channel text) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_settings jsonb := (SELECT t.settings FROM @extschema@.tenants t WHERE t.id = p_tenant);
+	v_email text;
 BEGIN
 	IF p_channel IN ('sms', 'whatsapp') THEN
 		RETURN 'twilio.message';
 	ELSIF p_channel = 'email' THEN
-		RETURN coalesce(@extschema@.va_email_provider(p_tenant), 'sendgrid') || '.mail';
+		v_email := @extschema@.va_setting(v_settings, 'email') ->> 'provider';
+		RETURN CASE v_email WHEN 'smtp' THEN 'smtp.mail' WHEN 'sendgrid' THEN 'sendgrid.mail'
+			ELSE CASE WHEN @extschema@.va_setting(v_settings, 'smtp') IS NOT NULL THEN 'smtp.mail' ELSE 'sendgrid.mail' END END;
 	END IF;
 	RAISE EXCEPTION 'nothing carries messages of the channel "%"', coalesce(p_channel, 'NULL') USING ERRCODE = 'VA005',
 		HINT = 'Channels are sms, whatsapp and email.';

@@ -42,15 +42,15 @@ seen()
 }
 mails_of()
 {
-  ledger_count mail "$1"
+  ledger_count mail "notification:$1"
 }
 
 # ---- all is well
 id=$(mail)
-outbox_over "$id"
-is 'a mail arrives' "$(outbox_where "$id") $(mails_of "$id") $(seen "$id")" 'done 1 1 sent'
+outbox_over "notification:$id"
+is 'a mail arrives' "$(outbox_where "notification:$id") $(mails_of "$id") $(seen "$id")" 'done 1 1 sent'
 matches 'SendGrid'\''s id is kept' "$(va_psql -c "SELECT external_id FROM notifications WHERE id = '$id'")" '^m-'
-line=$(grep "$id\",\"event\":\"mail\"" "$PROVIDERS_LEDGER")
+line=$(grep "notification:$id\",\"event\":\"mail\"" "$PROVIDERS_LEDGER")
 matches 'with text, HTML and its marks' "$line" '"subject":"Grüße".*"type":"text/plain","value":"Dear Ann,.*"type":"text/html"'
 link=$(sed 's/.*List-Unsubscribe":"<\([^>]*\)>.*/\1/' <<<"$line")
 matches 'and the way out' "$link" '/unsubscribe\?t='
@@ -63,12 +63,12 @@ catalogue()
   [ -z "$fault" ] || provider_fault "{\"prefix\": \"/sendgrid\", \"path\": \"/v3/mail\", $fault, \"times\": 1}"
   id=$(mail)
   if [[ $where == *unknown* ]]; then
-    va_wait_for "SELECT count(*) = 1 FROM outbox WHERE attempt_key = '$id' AND state = 'unknown'" 20
+    va_wait_for "SELECT count(*) = 1 FROM outbox WHERE attempt_key = 'notification:$id' AND state = 'unknown'" 20
     matches "$name: meanwhile" "$(seen "$id")" 'It is not known whether|^sending'
-    va_psql -c "UPDATE outbox SET doubtful_since = now() - interval '1 day', run_at = now() WHERE attempt_key = '$id'"
+    va_psql -c "UPDATE outbox SET doubtful_since = now() - interval '1 day', run_at = now() WHERE attempt_key = 'notification:$id'"
   fi
-  outbox_over "$id" 40
-  is "$name: what became of it" "$(outbox_where "$id")" "$where"
+  outbox_over "notification:$id" 40
+  is "$name: what became of it" "$(outbox_where "notification:$id")" "$where"
   is "$name: how often it was sent" "$(mails_of "$id")" "$happened"
   matches "$name: what the user sees" "$(seen "$id")" "$user"
 }
@@ -123,7 +123,7 @@ id=$(mail)
 ok 'a mail is followed by its events' va_wait_for "SELECT status = 'read' AND delivered_at IS NOT NULL FROM notifications WHERE id = '$id'" 20
 provider_fault '{"prefix": "/sendgrid", "path": "/v3/mail", "cut": "after", "times": 1}'
 id=$(mail)
-ok 'an answer that was lost is found by the event' va_wait_for "SELECT count(*) = 1 FROM outbox_history WHERE attempt_key = '$id' AND outcome = 'done'" 20
+ok 'an answer that was lost is found by the event' va_wait_for "SELECT count(*) = 1 FROM outbox_history WHERE attempt_key = 'notification:$id' AND outcome = 'done'" 20
 is 'and was sent once' "$(mails_of "$id") $(va_psql -c "SELECT count(*) FROM email_events WHERE notification_id = '$id'")" '1 3'
 event="{\"event\": \"bounce\", \"sg_event_id\": \"e1\", \"timestamp\": 1788100000, \"email\": \"ann@example.test\", \"va_notification\": \"$id\", \"va_tenant\": \"$tenant\", \"reason\": \"x\"}"
 refused()
@@ -169,7 +169,7 @@ is 'and looking changes nothing' "$(va_psql -c 'SELECT count(*) FROM do_not_cont
 is 'one click' "$(curl -sS -o /dev/null -w '%{http_code}' -X POST -d 'List-Unsubscribe=One-Click' "$link") $(va_psql -c "SELECT channel, how FROM do_not_contact")" '200 email|unsubscribe link'
 is 'a link that is not ours' "$(curl -sS -o /dev/null -w '%{http_code}' "$GATEWAY/unsubscribe?t=AAAA")" 404
 id=$(mail)
-outbox_over "$id"
+outbox_over "notification:$id"
 is 'nothing more is sent' "$(mails_of "$id") $(seen "$id")" '0 cancelled | on the do-not-contact list'
 ok 'no secret is in the log' eval "! grep -q -e SG.one.two -e sesame-1 '$VA_LOG'"
 done_testing

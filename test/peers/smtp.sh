@@ -102,8 +102,8 @@ field()
 outcome()
 {
   id=$(mail "$1")
-  outbox_over "$id" "${2:-30}"
-  outbox_where "$id"
+  outbox_over "notification:$id" "${2:-30}"
+  outbox_where "notification:$id"
 }
 
 # ---- STARTTLS and a password
@@ -144,11 +144,11 @@ is 'an answer that never came: not known, and not repeated' "$(outcome cut) $(re
 matches 'which is told' "$(seen cut)" '^sending \| It is not known whether this e-mail was sent'
 use nobody tls
 id=$(mail gus)
-va_wait_for "SELECT count(*) > 0 FROM outbox_attempts a JOIN outbox o ON o.id = a.outbox_id WHERE o.attempt_key = '$id'" 20
+va_wait_for "SELECT count(*) > 0 FROM outbox_attempts a JOIN outbox o ON o.id = a.outbox_id WHERE o.attempt_key = 'notification:$id'" 20
 use tls tls
 va_psql -c 'UPDATE outbox SET run_at = now()' -c 'UPDATE outbox_queues SET blocked_until = NULL'
-outbox_over "$id" 60
-matches 'a server that was away' "$(outbox_where "$id")" '^done [2-9]'
+outbox_over "notification:$id" 60
+matches 'a server that was away' "$(outbox_where "notification:$id")" '^done [2-9]'
 
 # ---- invitations
 lead=$(va_psql -c "SELECT va_lead_capture('$tenant', '{\"first_name\": \"Hal\", \"email\": \"hal@example.test\"}')")

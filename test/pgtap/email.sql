@@ -26,8 +26,8 @@ SELECT is(va_email_address_good(a), g, 'address ' || coalesce(a, 'NULL')) FROM (
 -- ---- nothing is queued where nothing is set up
 SELECT va_lead_capture(:'tenant', '{"first_name": "Ann", "last_name": "Lee", "email": "Ann@Example.test"}') AS lead \gset
 SELECT pg_temp.mail(:'tenant', :'lead') AS early \gset
-SELECT is(va_email_provider(:'tenant'), NULL, 'there is none');
-SELECT is(va_prepare_sendgrid_mail(pg_temp.effect(:'early')) #>> '{fail,code}', 'not_set_up', 'which is told when it should go');
+SELECT is((SELECT count(*)::int FROM outbox), 0, 'without a service a mail waits'), is(va_email_provider(:'tenant'), NULL, 'there is none');
+SELECT is((pg_temp.effect(:'early')).id, NULL, 'not in the outbox');
 SELECT va_secret_set(:'tenant', 'sendgrid_api_key', 'SG.one.two') \g /dev/null
 SELECT is(va_email_provider(:'tenant'), 'sendgrid', 'a key is enough'), isnt(va_email_queue(:'early'), NULL, 'now it can be queued');
 SELECT is(va_email_queue(:'early'), (pg_temp.effect(:'early')).id, 'once');
@@ -38,7 +38,7 @@ UPDATE tenants SET settings = settings || '{"email": {"from": "sales@acme.test",
 SELECT pg_temp.prepare(:'early') AS r \gset
 SELECT is(:'r'::jsonb #>> p::text[], w, p) FROM (VALUES ('{base_url}', 'https://api.sendgrid.com'), ('{api_key}', 'SG.one.two'), ('{message,from,email}', 'sales@acme.test'), ('{message,from,name}', 'Acme & Co'),
 	('{message,to,0,email}', 'ann@example.test'), ('{message,to,0,name}', 'Ann Lee'), ('{message,subject}', 'Hello'), ('{message,custom_args,va_tenant}', :'tenant'), ('{message,custom_args,va_notification}', :'early'),
-	('{message,custom_args,va_key}', :'early'), ('{message,categories,0}', 'follow_up'), ('{message,reply_to,email}', 'reply+' || replace(:'early', '-', '') || '@parse.acme.test'), ('{message,template_id}', NULL),
+	('{message,custom_args,va_key}', 'notification:' || :'early'), ('{message,categories,0}', 'follow_up'), ('{message,reply_to,email}', 'reply+' || replace(:'early', '-', '') || '@parse.acme.test'), ('{message,template_id}', NULL),
 	('{message,calendar}', NULL)) AS x (p, w);
 SELECT alike(:'r'::jsonb #>> '{message,html}', '%<p>Dear Ann,</p><p>see &lt;this&gt;: <a href="https://x.test/a?b=c&amp;d">https://x.test/a?b=c&amp;d</a>.</p>%', 'the text as HTML, escaped'),
 	alike(:'r'::jsonb #>> '{message,text}', E'Dear Ann,%\n\n-- \nNo more e-mails from Acme & Co: %/unsubscribe?t=%', 'the way out in the text'),
@@ -71,7 +71,8 @@ UPDATE tenants SET settings = settings || '{"email": {"from": "sales@acme.test"}
 
 -- ---- who gets none
 SELECT is(pg_temp.prepare(pg_temp.mail(:'tenant', :'lead', 'follow_up', m)) #>> p::text[], w, why) FROM (VALUES
-	('{"to": "nobody"}'::jsonb, '{fail,code}', 'bad_address', 'no address')) AS x (m, p, w, why);
+	('{"to": "nobody"}'::jsonb, '{fail,code}', 'bad_address', 'no address'),
+	(jsonb_build_object('at', now() + interval '1 hour'), '{why}', 'planned for later', 'its time has not come')) AS x (m, p, w, why);
 SELECT pg_temp.mail(:'tenant', :'lead') AS cancelled \gset
 UPDATE notifications SET status = 'cancelled' WHERE id = :'cancelled';
 SELECT is(pg_temp.prepare(:'cancelled') ->> 'skip', 'the message is cancelled', 'cancelled in between');
@@ -86,10 +87,16 @@ SELECT is(pg_temp.prepare(:'fifth') ->> 'why', 'attempt limit', 'a fifth waits')
 UPDATE tenants SET settings = settings - 'contact_limits' WHERE id = :'tenant';
 UPDATE notifications SET status = 'cancelled' WHERE status = 'pending';
 
+-- ---- planned earlier than before
+SELECT pg_temp.mail(:'tenant', :'lead', 'follow_up', jsonb_build_object('at', now() + interval '2 days')) AS moved \gset
+UPDATE notifications SET scheduled_for = now() + interval '1 hour' WHERE id = :'moved';
+SELECT is((pg_temp.effect(:'moved')).run_at, (SELECT scheduled_for FROM notifications WHERE id = :'moved'), 'the effect moves along');
+UPDATE notifications SET status = 'cancelled' WHERE id = :'moved';
+
 -- ---- outcomes
 SELECT pg_temp.mail(:'tenant', :'lead') AS m FROM generate_series(1, 1) \gset
 SELECT va_settle_email(pg_temp.effect(:'m'), 'unknown', '{"text": "timed out waiting for the answer"}') \g /dev/null
-SELECT is(pg_temp.state(:'m'), 'queued | It is not known whether this e-mail was sent: timed out waiting for the answer', 'unknown');
+SELECT is(pg_temp.state(:'m'), 'pending | It is not known whether this e-mail was sent: timed out waiting for the answer', 'unknown');
 SELECT va_settle_email(pg_temp.effect(:'m'), 'done', '{"message_id": "m-1"}') \g /dev/null
 SELECT is(pg_temp.state(:'m'), 'sent | m-1', 'done'), isnt((SELECT sent_at FROM notifications WHERE id = :'m'), NULL, 'with its time');
 SELECT va_settle_email(pg_temp.effect(:'m'), 'failed', '{"text": "x"}') \g /dev/null
@@ -111,18 +118,18 @@ BEGIN
 	RETURN (SELECT n.status FROM notifications n WHERE n.id = mail);
 END $$;
 SELECT is(pg_temp.tell(:'tenant', pg_temp.mail(:'tenant', :'lead'), VARIADIC string_to_array(e, ' ')), w, e) FROM (VALUES ('processed', 'sent'), ('processed delivered', 'delivered'), ('delivered processed', 'delivered'), ('open delivered processed', 'read'),
-	('delivered open click', 'read'), ('processed deferred', 'sent'), ('deferred', 'queued'), ('bounce', 'undelivered'), ('bounce delivered processed', 'undelivered'), ('delivered bounce', 'undelivered'), ('dropped', 'undelivered'),
-	('open bounce', 'read'), ('nonsense', 'queued'), ('delivered delivered', 'delivered')) AS x (e, w);
+	('delivered open click', 'read'), ('processed deferred', 'sent'), ('deferred', 'pending'), ('bounce', 'undelivered'), ('bounce delivered processed', 'undelivered'), ('delivered bounce', 'undelivered'), ('dropped', 'undelivered'),
+	('open bounce', 'read'), ('nonsense', 'pending'), ('delivered delivered', 'delivered')) AS x (e, w);
 SELECT pg_temp.mail(:'tenant', :'lead') AS m \gset
 SELECT pg_temp.tell(:'tenant', :'m', 'deferred') \g /dev/null
-SELECT is(pg_temp.state(:'m'), 'queued | m-7 | The recipient''s server asks to try again later: busy', 'a delay is told');
+SELECT is(pg_temp.state(:'m'), 'pending | m-7 | The recipient''s server asks to try again later: busy', 'a delay is told');
 SELECT pg_temp.tell(:'tenant', :'m', 'delivered') \g /dev/null
 SELECT is(pg_temp.state(:'m'), 'delivered | m-7', 'and forgotten');
 SELECT pg_temp.tell(:'tenant', :'m', 'bounce') \g /dev/null
 SELECT is(pg_temp.state(:'m'), 'undelivered | m-7 | The address does not exist or takes no mail: 550 no', 'a late bounce');
 SELECT pg_temp.mail(:'tenant', :'lead') AS m \gset
 SELECT va_webhook_email_events(NULL, jsonb_build_array(pg_temp.event(:'tenant', :'m', 'open', '{"machine": true}')), 'gw') \g /dev/null
-SELECT is((SELECT status FROM notifications WHERE id = :'m'), 'queued', 'a machine that opens has not read'), is((SELECT count(*)::int FROM email_events WHERE notification_id = :'m'), 1, 'but is on record');
+SELECT is((SELECT status FROM notifications WHERE id = :'m'), 'pending', 'a machine that opens has not read'), is((SELECT count(*)::int FROM email_events WHERE notification_id = :'m'), 1, 'but is on record');
 SELECT pg_temp.event(:'tenant', :'m', 'delivered', '{"event_id": "twice"}') AS e \gset
 SELECT va_webhook_email_events(NULL, jsonb_build_array(:'e'::jsonb, :'e'::jsonb), 'gw'), va_webhook_email_events(NULL, jsonb_build_array(:'e'::jsonb), 'gw') \g /dev/null
 SELECT is((SELECT count(*)::int FROM email_events WHERE event_id = 'twice'), 1, 'an event counts once');
@@ -138,7 +145,7 @@ SELECT pg_temp.mail(:'tenant', :'lead') AS m \gset
 UPDATE tenants SET settings = settings || '{"email": {"from": "sales@acme.test", "provider": "sendgrid"}}' WHERE id = :'tenant';
 SELECT pg_temp.mail(:'tenant', :'lead') AS m \gset
 UPDATE outbox SET state = 'unknown', attempts = 1, doubtful_since = now() WHERE notification_id = :'m';
-SELECT va_webhook_email_events(NULL, jsonb_build_array(pg_temp.event(:'tenant', :'m', 'processed', jsonb_build_object('key', :'m'))), 'gw') \g /dev/null
+SELECT va_webhook_email_events(NULL, jsonb_build_array(pg_temp.event(:'tenant', :'m', 'processed', jsonb_build_object('key', 'notification:' || :'m'))), 'gw') \g /dev/null
 SELECT is((SELECT outcome FROM outbox_history WHERE notification_id = :'m'), 'done', 'found by its event'), is(pg_temp.state(:'m'), 'sent | m-7', 'and sent');
 
 -- ---- opting out

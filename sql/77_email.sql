@@ -9,7 +9,7 @@ ALTER TABLE @extschema@.notifications
 CREATE INDEX idx_notifications_message_id ON @extschema@.notifications (tenant_id, message_id) WHERE message_id IS NOT NULL;
 CREATE UNIQUE INDEX idx_notifications_inbound ON @extschema@.notifications (tenant_id, message_id)
 	WHERE channel = 'email' AND direction = 'inbound';
-CREATE INDEX idx_notifications_external ON @extschema@.notifications (tenant_id, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX idx_notifications_external_tenant ON @extschema@.notifications (tenant_id, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX idx_notifications_reply_to ON @extschema@.notifications (reply_to_id) WHERE reply_to_id IS NOT NULL;
 
 -- What SendGrid told, each event once.
@@ -120,20 +120,6 @@ BEGIN
 	RETURN v_id;
 END
 $$;
-
--- An outgoing e-mail goes to the outbox in the transaction that writes it, where the tenant has a service for it.
-CREATE FUNCTION @extschema@.va_notifications_email() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	IF @extschema@.va_email_provider(NEW.tenant_id) IS NOT NULL THEN
-		PERFORM @extschema@.va_email_queue(NEW.id);
-	END IF;
-	RETURN NULL;
-END
-$$;
-CREATE TRIGGER notifications_email AFTER INSERT OR UPDATE OF status, scheduled_for ON @extschema@.notifications FOR EACH ROW
-	WHEN (NEW.channel = 'email' AND NEW.direction = 'outbound' AND NEW.status IN ('pending', 'queued'))
-	EXECUTE FUNCTION @extschema@.va_notifications_email();
 
 -- ---- the way out --------------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ DECLARE
 	v_lead @extschema@.leads;
 BEGIN
 	IF va_dial.lead IS NOT NULL THEN
-		v_lead := @extschema@.va_lead_of(va_dial.lead);
+		v_lead := @extschema@.va_lead_row(va_dial.lead);
 		v_tenant := coalesce(v_tenant, v_lead.tenant_id);
 		v_to := coalesce(v_to, v_lead.phone);
 		IF v_lead.tenant_id <> v_tenant THEN

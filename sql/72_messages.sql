@@ -19,7 +19,9 @@ BEGIN
 		RAISE EXCEPTION 'notification % is not an outbound message of sms or whatsapp', n.id USING ERRCODE = 'VA005';
 	END IF;
 	RETURN @extschema@.va_outbox_add(n.tenant_id, 'twilio.message', n.id::text, '{}', greatest(n.scheduled_for, now()),
-		CASE WHEN @extschema@.va_lead_in_touch(n.lead_id, now()) THEN 'live' END, n.lead_id, notification => n.id);
+		-- An answer is waited for.
+		CASE WHEN EXISTS (SELECT FROM @extschema@.notifications i WHERE i.tenant_id = n.tenant_id AND i.direction = 'inbound'
+			AND i.from_address = @extschema@.va_phone_try(n.to_address) AND i.created_at > now() - interval '1 hour') THEN 'live' END, n.lead_id, notification => n.id);
 END
 $$;
 

@@ -91,6 +91,8 @@ async function loop(count, url) {
 async function graphile(count, url) {
   const { run, runMigrations } = require('graphile-worker');
   const pool = new pg.Pool({ max: 20 });
+  pool.on('error', () => {});
+  pool.on('connect', (c) => c.on('error', () => {}));
   await runMigrations({ pgPool: pool });
   await pool.query("SELECT graphile_worker.add_job('effect', json_build_object('n', n)) FROM generate_series(1, $1::int) n", [count]);
   let done = 0, start, finish;

@@ -24,12 +24,11 @@ probes=${probes:-300}
 . "$root/test/tools/cluster.sh"
 # shellcheck source=../tools/providers.sh
 . "$root/test/tools/providers.sh"
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+work=$(mktemp -d /tmp/bench.XXXXXX)
+va_at_exit 'priority_lower; rm -rf "$work"'
 results=$out/outbox.jsonl
-
-say()
-{
-	echo "bench: $*" >&2
-}
 
 node_client()
 {
@@ -89,6 +88,7 @@ MAKE=${MAKE:-make} "$here/build.sh" "$out"
 mkdir -p "$out"
 : > "$results"
 load_before=$(cut -d ' ' -f 1-3 /proc/loadavg)
+priority_raise
 va_cluster_start --extension voiceagent.gateway_workers=0 voiceagent.dispatcher_workers=0 voiceagent.allow_private_urls=on \
 	shared_buffers=256MB max_wal_size=4GB fsync="${FSYNC:-on}"
 va_at_exit dispatcher_stop
@@ -165,6 +165,7 @@ judged()
 	echo "| date | $(date -u +%Y-%m-%d) |"
 	echo "| processor | $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc --all) cores, for server, dispatcher, sink and client together |"
 	echo "| load before the run | $load_before |"
+	echo "| priority (nice) | $priority |"
 	echo "| fsync | ${FSYNC:-on} |"
 	echo "| effects of a run | $effects |"
 	echo

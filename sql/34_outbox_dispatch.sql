@@ -191,7 +191,7 @@ $$;
 
 -- What the kind's prepare function says of one effect; an error of it as {"error": …}.
 CREATE FUNCTION @extschema@.va_outbox_prepare_one(o @extschema@.outbox, p_function text) RETURNS jsonb
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
 	v_request jsonb;
 	v_hint text;
@@ -205,8 +205,9 @@ END
 $$;
 
 -- The same of all effects of one kind, {"id": request}: in one statement, and one by one where one of them fails.
+-- A row of a domain that somebody has locked for long must not hold up everybody's effects.
 CREATE FUNCTION @extschema@.va_outbox_prepare(p_rows @extschema@.outbox[], p_kind text) RETURNS jsonb
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
 	v_function text := (SELECT k.prepare FROM @extschema@.outbox_kinds k WHERE k.kind = p_kind);
 	v_requests jsonb;

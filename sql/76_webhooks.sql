@@ -152,6 +152,21 @@ BEGIN
 END
 $$;
 
+-- The answer about a call that is not taken, and its count (a wrong account is counted where it is found).
+CREATE FUNCTION @extschema@.va_call_refuse(p_reject text, p_gateway text, OUT http_status integer, OUT body text) RETURNS record
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	http_status := CASE p_reject WHEN 'no_call_sid' THEN 400 WHEN 'wrong_account' THEN 403 ELSE 200 END;
+	IF http_status = 200 THEN
+		body := @extschema@.va_twiml(@extschema@.va_verb('Reject', NULL,
+			jsonb_build_object('reason', CASE p_reject WHEN 'busy_tenant' THEN 'busy' ELSE 'rejected' END)));
+	END IF;
+	IF p_reject <> 'wrong_account' THEN
+		PERFORM @extschema@.va_count(p_gateway, 'rejected.' || p_reject);
+	END IF;
+END
+$$;
+
 CREATE FUNCTION @extschema@.va_webhook_voice_answer(p_account_sid text, p_params jsonb, p_idempotency text, p_gateway text)
 	RETURNS TABLE (http_status integer, body text, call_id uuid, tenant_id uuid, session jsonb)
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -166,14 +181,7 @@ BEGIN
 	v_call := v_arrival.arrived;
 	v_reject := v_arrival.reject;
 	IF v_reject IS NOT NULL THEN
-		http_status := CASE v_reject WHEN 'no_call_sid' THEN 400 WHEN 'wrong_account' THEN 403 ELSE 200 END;
-		IF http_status = 200 THEN
-			body := @extschema@.va_twiml(@extschema@.va_verb('Reject', NULL,
-				jsonb_build_object('reason', CASE v_reject WHEN 'busy_tenant' THEN 'busy' ELSE 'rejected' END)));
-		END IF;
-		IF v_reject <> 'wrong_account' THEN -- counted where it was found
-			PERFORM @extschema@.va_count(p_gateway, 'rejected.' || v_reject);
-		END IF;
+		SELECT r.http_status, r.body INTO http_status, body FROM @extschema@.va_call_refuse(v_reject, p_gateway) r;
 		RETURN NEXT;
 		RETURN;
 	END IF;
@@ -423,11 +431,7 @@ BEGIN
 	v_call := v_arrival.arrived;
 	v_reject := v_arrival.reject;
 	IF v_reject IS NOT NULL THEN
-		http_status := CASE v_reject WHEN 'no_call_sid' THEN 400 WHEN 'wrong_account' THEN 403 ELSE 200 END;
-		body := CASE WHEN http_status = 200 THEN @extschema@.va_twiml(@extschema@.va_verb('Reject')) END;
-		IF v_reject <> 'wrong_account' THEN
-			PERFORM @extschema@.va_count(p_gateway, 'rejected.' || v_reject);
-		END IF;
+		SELECT r.http_status, r.body INTO http_status, body FROM @extschema@.va_call_refuse(v_reject, p_gateway) r;
 		RETURN NEXT;
 		RETURN;
 	END IF;

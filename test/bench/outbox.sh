@@ -192,10 +192,4 @@ judged()
 		"$(awk -v a="$(value outbox_long_history server_us)" -v b="$(value outbox server_us)" 'BEGIN { print (a <= 1.2 * b) }')"
 } > "$out/outbox.md"
 cat "$out/outbox.md"
-if [ -n "${WRITE_DOCS:-}" ]; then
-	awk -v results="$out/outbox.md" '
-		/^<!-- outbox -->/ { print; print ""; while ((getline line < results) > 0) print line; print ""; skip = 1 }
-		/^<!-- end of outbox -->/ { skip = 0 }
-		!skip || /^<!-- end/ { if (!/^<!-- outbox -->/) print }' "$root/docs/bench.md" > "$VA_DIR/docs"
-	cat "$VA_DIR/docs" > "$root/docs/bench.md"
-fi
+[ -z "${WRITE_DOCS:-}" ] || write_docs outbox "$out/outbox.md"

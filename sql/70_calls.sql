@@ -110,8 +110,8 @@ END
 $$;
 
 -- The whole session, as the gateway takes it. A resumed one carries the history and greets with the tenant's
--- resume_message. The number's own language and voice win over the configuration's; 'en-US' on the
--- number is the column's default and wins over nothing.
+-- resume_message. What was given to va_dial wins over everything; the number's own language and voice win over the
+-- configuration's; 'en-US' on the number is the column's default and wins over nothing.
 CREATE FUNCTION @extschema@.va_session(p_call @extschema@.calls, p_token text) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -123,11 +123,12 @@ DECLARE
 	v_resumed boolean := v_history <> '[]' OR p_call.resume_count > 0;
 BEGIN
 	SELECT t.id, t AS tenant, c.config, coalesce(t.timezone, 'UTC') AS timezone, @extschema@.va_settings(t.settings) AS known,
-		coalesce((c.config).system_prompt, (@extschema@.va_industry_find('general', t.id)).system_prompt) AS prompt,
+		coalesce(p_call.dial ->> 'prompt', (c.config).system_prompt, (@extschema@.va_industry_find('general', t.id)).system_prompt)
+			|| coalesce(E'\n\nAbout this call:\n' || @extschema@.va_filled(p_call.dial ->> 'context'), '') AS prompt,
 		btrim(concat_ws(' ', l.first_name, l.last_name)) AS lead, coalesce(n.voice_config, '{}') AS own,
-		coalesce(n.voice_config ->> 'voice_id', (c.config).voice_id, '') AS voice,
-		coalesce(n.voice_config ->> 'language', nullif(n.language, 'en-US'), (c.config).language, 'en-US') AS language,
-		coalesce(n.voice_config ->> 'greeting', (c.config).greeting_script, '') AS greeting,
+		coalesce(p_call.dial ->> 'voice_id', n.voice_config ->> 'voice_id', (c.config).voice_id, '') AS voice,
+		coalesce(p_call.dial ->> 'language', n.voice_config ->> 'language', nullif(n.language, 'en-US'), (c.config).language, 'en-US') AS language,
+		coalesce(p_call.dial ->> 'greeting', n.voice_config ->> 'greeting', (c.config).greeting_script, '') AS greeting,
 		(SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'description', x.description,
 			'parameters', x.parameters, 'timeout_ms', x.timeout_ms)), '[]') FROM @extschema@.va_tenant_tools(t.id) x) AS tools
 	INTO v
@@ -149,7 +150,9 @@ BEGIN
 			@extschema@.va_expand(v.prompt, v_words) || coalesce(E'\n\nSpeak with this accent: ' || v_accent || '.', ''),
 			(v.config).industry_knowledge_base, v.timezone,
 			CASE p_call.direction WHEN 'outbound' THEN p_call.to_number ELSE p_call.from_number END, v.lead),
-		'greeting', @extschema@.va_expand(CASE WHEN v_resumed THEN @extschema@.va_known_text(v.known, 'resume_message',
+		-- After words of ours (va_say) the agent listens; nobody was cut off.
+		'greeting', @extschema@.va_expand(CASE WHEN p_call.redirected_at > coalesce(p_call.last_resumed_at, '-infinity') THEN ''
+						 WHEN v_resumed THEN @extschema@.va_known_text(v.known, 'resume_message',
 							'I''m sorry, we were cut off for a moment. Please go on.')
 						 ELSE v.greeting END, v_words),
 		'history', v_history, 'resumed', v_resumed,
@@ -494,7 +497,9 @@ BEGIN
 		PERFORM @extschema@.va_call_promote(p_call, p_source);
 		UPDATE @extschema@.calls c SET end_reason = v_reason WHERE c.id = p_call;
 		-- The caller is gone. Twilio's status callback says so too, if the number has one.
-		IF v_reason = 'caller_hangup' THEN
+		-- But a stream that ended because we gave the call another document was left by nobody.
+		IF v_reason = 'caller_hangup' AND NOT EXISTS (SELECT FROM @extschema@.calls c JOIN @extschema@.call_metrics m ON m.call_id = c.id
+				WHERE c.id = p_call AND m.stream_sid = p_source AND c.redirected_at >= coalesce(m.stream_started_at, m.created_at)) THEN
 			PERFORM @extschema@.va_call_set_status(p_call, 'completed');
 		END IF;
 	END IF;

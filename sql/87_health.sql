@@ -64,6 +64,14 @@ BEGIN
 			 THEN 'Set those again with va_secret_set, or restore their key file.' END
 	FROM @extschema@.tenant_secrets s;
 
+	RETURN QUERY SELECT 'events', e.there AND e.strays <= 20000,
+		CASE WHEN e.there THEN format('in the partition of this month, %s in the default one', CASE WHEN e.strays > 20000 THEN 'more than 20000' ELSE e.strays::text END)
+			 ELSE 'in the default partition: this month has none yet' END,
+		CASE WHEN NOT e.there THEN 'The scheduler makes it within a minute; where none runs, SELECT va_housekeeping().'
+			 WHEN e.strays > 20000 THEN 'SELECT va_events_partition(day) for their months, in a quiet hour.' END
+	FROM (SELECT to_regclass(@extschema@.va_events_partition_name(@extschema@.va_events_month(now()))) IS NOT NULL AS there,
+				 (SELECT count(*) FROM (SELECT FROM @extschema@.analytics_events_default d LIMIT 20001) AS few) AS strays) e;
+
 	RETURN QUERY SELECT 'public URL', coalesce(current_setting('voiceagent.public_url', true), '') <> '',
 		@extschema@.va_public_url(),
 		CASE WHEN coalesce(current_setting('voiceagent.public_url', true), '') = ''

@@ -192,8 +192,8 @@ CREATE FUNCTION @extschema@.va_language(text) RETURNS text
 
 -- The best free person, their row locked; NULL when there is none. Whoever is being reserved by somebody else in
 -- this moment is passed over; only when nobody else is left it is worth waiting for them: they may have room for
--- another call.
-CREATE FUNCTION @extschema@.va_agent_choose(p_tenant uuid, p_skills text[], p_language text) RETURNS uuid
+-- another call. p_except: those whose telephones have rung in vain; the next one needs a telephone too.
+CREATE FUNCTION @extschema@.va_agent_choose(p_tenant uuid, p_skills text[], p_language text, p_except uuid[] DEFAULT '{}') RETURNS uuid
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_zone text := (SELECT t.timezone FROM @extschema@.tenants t WHERE t.id = p_tenant);
@@ -202,15 +202,16 @@ DECLARE
 		SELECT h.id FROM @extschema@.human_agents h
 		WHERE h.tenant_id = $1 AND h.is_available AND h.current_call_count < coalesce(h.max_concurrent_calls, 1)
 		  AND @extschema@.va_agent_on_duty(h.availability_hours, $4, now())
+		  AND (cardinality($5) = 0 OR h.phone IS NOT NULL AND h.id <> ALL ($5))
 		ORDER BY @extschema@.va_matches($2, h.skills) DESC,
 				 ($3 IS NOT NULL AND @extschema@.va_language($3) IN (SELECT @extschema@.va_language(x) FROM unnest(h.languages) x)) DESC,
 				 coalesce(h.priority, 0) DESC, h.current_call_count::float8 / greatest(h.max_concurrent_calls, 1),
 				 coalesce(h.total_calls_handled, 0), h.id
 		LIMIT 1 FOR NO KEY UPDATE$query$;
 BEGIN
-	EXECUTE v_query || ' SKIP LOCKED' INTO v_agent USING p_tenant, p_skills, p_language, v_zone;
+	EXECUTE v_query || ' SKIP LOCKED' INTO v_agent USING p_tenant, p_skills, p_language, v_zone, p_except;
 	IF v_agent IS NULL THEN
-		EXECUTE v_query INTO v_agent USING p_tenant, p_skills, p_language, v_zone;
+		EXECUTE v_query INTO v_agent USING p_tenant, p_skills, p_language, v_zone, p_except;
 	END IF;
 	RETURN v_agent;
 END

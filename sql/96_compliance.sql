@@ -34,10 +34,10 @@ CREATE INDEX idx_consents_address ON @extschema@.consents (tenant_id, address, c
 CREATE INDEX idx_consents_lead ON @extschema@.consents (lead_id);
 
 -- Each try to reach a lead. A view and no table: calls and messages are the truth, and a second book of them could
--- only be wrong.
+-- only be wrong. A call that waits to be dialled is none yet.
 CREATE VIEW @extschema@.contact_attempts WITH (security_invoker = true) AS
-SELECT c.tenant_id, c.lead_id, 'call'::text AS channel, coalesce(c.started_at, c.created_at) AS at, c.status::text AS status, c.id AS source_id
-FROM @extschema@.calls c WHERE c.direction = 'outbound' AND c.lead_id IS NOT NULL
+SELECT c.tenant_id, c.lead_id, 'call'::text AS channel, coalesce(c.started_at, c.dialed_at, c.created_at) AS at, c.status::text AS status, c.id AS source_id
+FROM @extschema@.calls c WHERE c.direction = 'outbound' AND c.lead_id IS NOT NULL AND (c.dialed_at IS NOT NULL OR c.status NOT IN ('queued', 'canceled'))
 UNION ALL
 SELECT n.tenant_id, n.lead_id, n.channel::text, coalesce(n.sent_at, n.scheduled_for, n.created_at), n.status::text, n.id
 FROM @extschema@.notifications n
@@ -590,7 +590,7 @@ DECLARE
 		FROM pg_attribute a WHERE a.attrelid = '@extschema@.calls'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 		  AND a.attname NOT IN ('id', 'tenant_id', 'direction', 'status', 'status_sequence', 'duration_seconds', 'started_at', 'ended_at',
 			'conversation_turns', 'ai_handled', 'escalated_to_human', 'resume_count', 'last_resumed_at', 'end_requested_at', 'end_reason',
-			'recording_duration', 'sentiment_score', 'outcome', 'created_at', 'updated_at', 'phone_number_id'));
+			'recording_duration', 'sentiment_score', 'outcome', 'created_at', 'updated_at', 'phone_number_id', 'campaign_id', 'dialed_at', 'answered_by'));
 	v_count integer;
 BEGIN
 	EXECUTE format('UPDATE @extschema@.calls SET %s WHERE id = ANY ($1)', v_set) USING p_calls;
@@ -654,6 +654,7 @@ BEGIN
 	SELECT coalesce(jsonb_agg(jsonb_build_object('call_id', c.id, 'call_sid', c.twilio_call_sid, 'recording_sid', c.recording_sid,
 		'url', c.recording_url) ORDER BY c.id), '[]') INTO v_recordings
 	FROM @extschema@.calls c WHERE c.id = ANY (v_scope.calls) AND c.recording_url IS NOT NULL;
+	PERFORM @extschema@.va_recording_forget(c.tenant_id, c.id, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (v_scope.calls);
 	v_blanked := @extschema@.va_calls_blank(v_scope.calls);
 	v_deleted := @extschema@.va_person_delete(tenant, v_scope.leads, v_scope.calls, v_scope.addresses);
 	UPDATE @extschema@.do_not_contact d SET address = NULL WHERE d.tenant_id = tenant AND d.address = ANY (v_scope.addresses);
@@ -708,6 +709,7 @@ $$;
 CREATE FUNCTION @extschema@.va_recordings_expire(p_calls uuid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	PERFORM @extschema@.va_recording_forget(c.tenant_id, c.id, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (p_calls);
 	PERFORM @extschema@.va_emit(c.tenant_id, 'recording_expired', c.id, c.lead_id,
 		jsonb_build_object('recording_sid', c.recording_sid, 'url', c.recording_url))
 	FROM @extschema@.calls c WHERE c.id = ANY (p_calls) AND c.recording_url IS NOT NULL;

@@ -50,6 +50,12 @@ GRANT EXECUTE ON FUNCTION
 	@extschema@.va_webhook_voice_after_stream(text, jsonb, text, text),
 	@extschema@.va_webhook_voice_stream_status(text, jsonb, text, text),
 	@extschema@.va_webhook_voice_voicemail(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_amd(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_conference(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_participant(text, jsonb, text, text),
+	@extschema@.va_webhook_message_status(text, jsonb, text, text),
+	@extschema@.va_webhook_sms_incoming(text, jsonb, text, text),
+	@extschema@.va_webhook_whatsapp_incoming(text, jsonb, text, text),
 	@extschema@.va_gateway_config(), @extschema@.va_gateway_report(text, jsonb),
 	@extschema@.va_call_stream_start(text, text, text, text, text), @extschema@.va_call_session(uuid, text),
 	@extschema@.va_call_events(uuid, text, jsonb), @extschema@.va_call_tool(uuid, text, text, jsonb),
@@ -133,7 +139,8 @@ CREATE POLICY common_rows ON @extschema@.tools FOR SELECT USING (tenant_id IS NU
 -- Settings that are defined from here on are not the extension's, and are dumped.
 ALTER TABLE @extschema@.setting_definitions ALTER COLUMN is_builtin SET DEFAULT false;
 
--- pg_dump keeps the rows of every table, but for those (is_builtin) that CREATE EXTENSION makes again.
+-- pg_dump keeps the rows of every table, but for those (is_builtin) that CREATE EXTENSION makes again. What a file before has
+-- said of a table of its own stays; partitions are dumped through their table (88_events.sql).
 DO $$
 DECLARE
 	v_table regclass;
@@ -142,7 +149,8 @@ BEGIN
 		SELECT c.oid FROM pg_catalog.pg_depend d
 		JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::regclass
 		JOIN pg_catalog.pg_class c ON c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::regclass
-		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind IN ('r', 'p', 'S')
+		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind IN ('r', 'p', 'S') AND NOT c.relispartition
+		  AND NOT c.oid = ANY (coalesce(e.extconfig, '{}'))
 	LOOP
 		PERFORM pg_catalog.pg_extension_config_dump(v_table,
 			CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = v_table AND a.attname = 'is_builtin')

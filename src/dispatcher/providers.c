@@ -6,9 +6,11 @@
 #include "dispatcher/job.h"
 #include "dispatcher/odoo.h"
 #include "dispatcher/sink.h"
+#include "dispatcher/twilio.h"
 
 const struct provider *const providers[] = {
 	&odoo_provider,
 	&sink_provider,
+	&twilio_provider,
 	NULL,
 };

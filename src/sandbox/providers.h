@@ -8,5 +8,6 @@
 
 extern const struct stand_in odoo_stand_in;
 extern const struct stand_in sink_stand_in;
+extern const struct stand_in twilio_stand_in;
 
 #endif

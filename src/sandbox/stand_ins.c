@@ -8,5 +8,6 @@
 const struct stand_in *const stand_ins[] = {
 	&odoo_stand_in,
 	&sink_stand_in,
+	&twilio_stand_in,
 	NULL,
 };

@@ -32,7 +32,7 @@ part_sources = $(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,$(1)))))
 objects = $(patsubst %.c,$(1)/%.o,$(2))
 
 CORE_SOURCES = $(call part_sources,core)
-PROGRAM_SOURCES = $(wildcard src/main.c) $(call part_sources,core net gateway sandbox)
+PROGRAM_SOURCES = $(wildcard src/main.c) $(call part_sources,core net program gateway dispatcher sandbox)
 PROGRAM_OBJECTS = $(call objects,$(BUILD)/obj,$(PROGRAM_SOURCES))
 # Tests are linked with an archive, so that each takes the parts it names and no other.
 UNIT_ARCHIVE = $(BUILD)/parts.a

@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dispatcher/dispatcher.h"
 #include "gateway/gateway.h"
-#include "gateway/version.h"
+#include "program/version.h"
 #include "sandbox/sandbox.h"
 
 static int version_main(int argc, char **argv);
@@ -20,6 +21,7 @@ struct command
 };
 
 static const struct command commands[] = {
+	{"dispatcher", "carry the outbox to the services outside", dispatcher_main},
 	{"gateway", "answer Twilio's webhooks and media streams", gateway_main},
 	{"sandbox", "stand in for Twilio and the voice engines, on this machine", sandbox_main},
 	{"version", "print the version", version_main},

@@ -15,6 +15,7 @@
 #include "worker/runtime.h"
 #include "worker/settings.h"
 #include "worker/utility.h"
+#include "worker/wake.h"
 
 PG_MODULE_MAGIC;
 
@@ -29,6 +30,7 @@ request_shared_memory(void)
 	if (previous_request_hook != NULL)
 		previous_request_hook();
 	runtime_request();
+	wake_request();
 }
 
 static void
@@ -37,6 +39,7 @@ start_shared_memory(void)
 	if (previous_startup_hook != NULL)
 		previous_startup_hook();
 	runtime_startup();
+	wake_startup();
 }
 
 void
@@ -56,5 +59,6 @@ _PG_init(void)
 	previous_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = start_shared_memory;
 	utility_install();
+	wake_install();
 	launcher_register();
 }

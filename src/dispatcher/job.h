@@ -60,7 +60,8 @@ int64_t job_id(const struct job *job);
 unsigned job_attempt(const struct job *job); /* 1 for the first */
 const char *job_tenant(const struct job *job); /* uuid, "" for the platform's own */
 const char *job_kind(const struct job *job); /* "twilio.call" */
-const char *job_key(const struct job *job); /* attempt key, the same in every attempt of an effect */
+const char *
+job_key(const struct job *job); /* attempt key, the same in every attempt of an effect */
 struct json_object *job_request(const struct job *job); /* what the prepare function returned */
 struct loop *job_loop(const struct job *job);
 /* The provider's own memory of a job under way; freed by the provider. */

@@ -16,14 +16,15 @@
 #include "gateway/call.h"
 #include "gateway/journal.h"
 #include "gateway/media.h"
-#include "gateway/options.h"
 #include "gateway/report.h"
 #include "gateway/routes.h"
-#include "gateway/version.h"
 #include "net/db.h"
 #include "net/http_client.h"
 #include "net/log.h"
 #include "net/loop.h"
+#include "program/options.h"
+#include "program/sql.h"
+#include "program/version.h"
 
 #define CLOCK_MS 20
 #define RELOAD_DEBOUNCE_MS 300
@@ -317,7 +318,7 @@ on_reload(uv_timer_t *timer)
 	if (g->control_connected && !p->settings_asked)
 	{
 		p->settings_asked = true;
-		db_query(g->control, 0, sql_settings, 0, NULL, QUERY_TIMEOUT_MS, settings_read, p);
+		db_query(g->control, 0, program_sql_settings, 0, NULL, QUERY_TIMEOUT_MS, settings_read, p);
 	}
 	if (g->db == NULL)
 		uv_timer_start(timer, on_reload, RETRY_MS, 0);
@@ -457,10 +458,12 @@ tear_down(struct program *p)
 int
 gateway_main(int argc, char **argv)
 {
+	static const struct options_program about = {"gateway", "gw",
+												 "Answers Twilio's webhooks and media streams"};
 	struct program *p = calloc(1, sizeof(*p));
 	int status;
 
-	if (p == NULL || !options_read(&p->options, argc, argv))
+	if (p == NULL || !options_read(&p->options, &about, argc, argv))
 	{
 		free(p);
 		return 2;
@@ -476,11 +479,7 @@ gateway_main(int argc, char **argv)
 	if (p->gateway.loop != NULL)
 		tear_down(p);
 	status = p->status;
-	for (unsigned i = 0; i < p->options.target_count; i++)
-	{
-		free((char *) p->options.targets[i].conninfo);
-		free((char *) p->options.targets[i].run_as);
-	}
+	options_free(&p->options);
 	free(p);
 	return status;
 }

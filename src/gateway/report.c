@@ -9,8 +9,8 @@
 
 #include "gateway/call.h"
 #include "gateway/text.h"
-#include "gateway/version.h"
 #include "net/db.h"
+#include "program/version.h"
 
 #define QUIET_TURNS 5
 #define TIMEOUT_MS 5000

@@ -1,8 +1,5 @@
 /*
  * settings.h: what the server's settings mean to the gateway.
- *
- * The server defines and checks them (voiceagent.* in pg_settings); the gateway reads the values
- * over its connection and checks again, because it may serve a server of another version.
  */
 #ifndef VA_GATEWAY_SETTINGS_H
 #define VA_GATEWAY_SETTINGS_H
@@ -12,8 +9,7 @@
 
 #include "core/error.h"
 #include "net/log.h"
-
-#define SETTINGS_TEXT_SIZE 512
+#include "program/setting_table.h"
 
 struct settings
 {
@@ -32,8 +28,7 @@ struct settings
 };
 
 void settings_default(struct settings *s);
-/* Sets one by its name, with or without the prefix "voiceagent.". Unknown names are none of the
- * gateway's business and succeed. False, with nothing changed, for a value out of bounds. */
+/* As setting_table_set. */
 bool settings_set(struct settings *s, const char *name, const char *value, struct va_error *err);
 
 #endif

@@ -3,15 +3,7 @@
  */
 #include "gateway/sql.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-const char sql_settings[] =
-	"SELECT name, setting FROM pg_catalog.pg_settings WHERE name LIKE 'voiceagent.%' "
-	"UNION ALL SELECT 'schema', pg_catalog.quote_ident(n.nspname) "
-	"FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace "
-	"WHERE e.extname = 'voiceagent'";
+#include "program/sql.h"
 
 #define WEBHOOK(name)                                                                              \
 	"SELECT http_status, body, call_id, tenant_id, session FROM %s.va_webhook_voice_" name         \
@@ -38,19 +30,5 @@ static const char *const templates[SQL_COUNT] = {
 bool
 sql_build(struct sql *sql, const char *schema)
 {
-	for (int i = 0; i < SQL_COUNT; i++)
-	{
-		size_t size = strlen(templates[i]) + strlen(schema) + 1;
-		char *text = malloc(size);
-
-		if (text == NULL)
-			return false;
-		snprintf(text, size, "%.*s%s%s", (int) (strstr(templates[i], "%s") - templates[i]),
-				 templates[i], schema, strstr(templates[i], "%s") + 2);
-		if (sql->texts[i] != NULL && strcmp(sql->texts[i], text) == 0)
-			free(text);
-		else
-			sql->texts[i] = text;
-	}
-	return true;
+	return program_sql_build(templates, sql->texts, SQL_COUNT, schema);
 }

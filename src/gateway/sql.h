@@ -1,9 +1,7 @@
 /*
  * sql.h: every SQL text that the gateway sends, in one place.
  *
- * The extension may live in any schema and the gateway's role has no search_path of its own, so
- * the functions are named with the schema, which is known once the settings were read. All of the
- * functions are idempotent: a query may be sent again after a lost connection.
+ * All of the functions are idempotent: a query may be sent again after a lost connection.
  */
 #ifndef VA_GATEWAY_SQL_H
 #define VA_GATEWAY_SQL_H
@@ -29,17 +27,12 @@ enum sql_id
 	SQL_COUNT
 };
 
-/* Reads name and setting of every voiceagent setting, and the extension's schema (quoted as an
- * identifier) under the name "schema". No row "schema": the extension is not created there. */
-extern const char sql_settings[];
-
 struct sql
 {
 	char *texts[SQL_COUNT];
 };
 
-/* Builds the texts for a schema (quoted already). Texts of an earlier schema are kept for the life
- * of the program, since queries under way may still refer to them. False when out of memory. */
+/* As program_sql_build. */
 bool sql_build(struct sql *sql, const char *schema);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "net/http_client.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,12 +18,14 @@
 #include <time.h>
 #include <uv.h>
 
+#include "core/address.h"
 #include "net/log.h"
 #include "net/loop.h"
 #include "net/loop_internal.h"
 
 #define MAX_CONNECTIONS 256
 #define KEEP_IDLE 64
+#define MAX_HEADERS 16384 /* bytes of the reply's headers that are kept */
 
 struct http_client
 {
@@ -41,14 +44,19 @@ struct http_call
 	struct http_client *client;
 	CURL *easy;
 	struct curl_slist *headers;
+	struct http_options options; /* its texts are not ours; flags, limits and callbacks are */
 	http_done done;
 	void *arg;
 	char *body; /* of the reply */
-	size_t body_len, body_size, max_reply;
+	size_t body_len, body_size;
+	uint64_t sunk; /* bytes that went to the sink */
+	char *reply_headers; /* "name\0value\0" pairs, names in lower case */
+	size_t reply_headers_len;
 	bool too_large;
+	bool guarded; /* the guard refused the address */
+	bool sink_failed, read_failed;
 	bool finished;
 	CURLcode result;
-	double retry_after_s;
 	bool request_begun; /* the first byte of the request was handed to the socket */
 	char error[CURL_ERROR_SIZE];
 };
@@ -174,12 +182,27 @@ on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
 /* --- a reply --- */
 
 static size_t
+to_sink(struct http_call *call, const char *data, size_t len)
+{
+	call->sunk += len;
+	call->too_large = call->options.sink_limit > 0 && call->sunk > call->options.sink_limit;
+	if (call->too_large)
+		return 0;
+	call->sink_failed = !call->options.sink(call->options.stream_arg, data, len);
+	return call->sink_failed ? 0 : len;
+}
+
+static size_t
 on_body(char *data, size_t size, size_t count, void *arg)
 {
 	struct http_call *call = arg;
 	size_t len = size * count;
+	long status = 0;
 
-	if (len > call->max_reply - call->body_len)
+	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (call->options.sink != NULL && status >= 200 && status < 300)
+		return to_sink(call, data, len);
+	if (len > call->options.max_reply - call->body_len)
 	{
 		call->too_large = true;
 		return 0;
@@ -198,6 +221,68 @@ on_body(char *data, size_t size, size_t count, void *arg)
 	call->body_len += len;
 	return len;
 }
+
+static size_t
+on_read(char *into, size_t size, size_t count, void *arg)
+{
+	struct http_call *call = arg;
+	size_t len = call->options.read_body(call->options.stream_arg, into, size * count);
+
+	if (len != HTTP_READ_FAILED)
+		return len;
+	call->read_failed = true;
+	return CURL_READFUNC_ABORT;
+}
+
+/* --- the guard --- */
+
+static bool
+is_public(const struct sockaddr *address)
+{
+	if (address->sa_family == AF_INET)
+		return address_is_public_v4(
+			(const uint8_t *) &((const struct sockaddr_in *) (const void *) address)->sin_addr);
+	return address->sa_family == AF_INET6 &&
+		   address_is_public_v6(
+			   (const uint8_t *) &((const struct sockaddr_in6 *) (const void *) address)
+				   ->sin6_addr);
+}
+
+/* Before a connection is made. */
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct http_call *call = arg;
+
+	(void) purpose;
+	if (call->options.guard && !is_public(&address->addr))
+	{
+		call->guarded = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Before a request is sent, on a connection that an unguarded request may have left behind. */
+static int
+on_prerequest(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	struct http_call *call = arg;
+	uint8_t ip[16];
+	bool good = false;
+
+	(void) local_ip;
+	(void) remote_port;
+	(void) local_port;
+	if (inet_pton(AF_INET, remote_ip, ip) == 1)
+		good = address_is_public_v4(ip);
+	else if (inet_pton(AF_INET6, remote_ip, ip) == 1)
+		good = address_is_public_v6(ip);
+	call->guarded = !good;
+	return good ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+/* --- headers of a reply --- */
 
 /* Retry-After is a number of seconds or a date. */
 static double
@@ -219,23 +304,66 @@ parse_retry_after(const char *value)
 	return seconds > 0 ? seconds : 0;
 }
 
+/* Keeps "Name: value" as "name\0value\0". What is beyond the limit is forgotten. */
+static void
+keep_header(struct http_call *call, const char *line, size_t len, const char *colon)
+{
+	const char *value = colon + 1;
+	char *to;
+
+	while (len > 0 && strchr("\r\n \t", line[len - 1]) != NULL)
+		len--;
+	while (value < line + len && (*value == ' ' || *value == '\t'))
+		value++;
+	if (value > line + len || call->reply_headers_len + len + 2 > MAX_HEADERS)
+		return;
+	if (call->reply_headers == NULL && (call->reply_headers = malloc(MAX_HEADERS)) == NULL)
+		return;
+	to = call->reply_headers + call->reply_headers_len;
+	for (const char *p = line; p < colon; p++)
+		*to++ = (char) (*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+	*to++ = '\0';
+	memcpy(to, value, (size_t) (line + len - value));
+	to += line + len - value;
+	*to++ = '\0';
+	call->reply_headers_len = (size_t) (to - call->reply_headers);
+}
+
 static size_t
 on_header(char *data, size_t size, size_t count, void *arg)
 {
 	struct http_call *call = arg;
 	size_t len = size * count;
-	static const char name[] = "retry-after:";
-	char value[64];
-	size_t from = sizeof(name) - 1;
+	const char *colon = memchr(data, ':', len);
 
-	if (len <= from || strncasecmp(data, name, from) != 0)
-		return len;
-	while (from < len && (data[from] == ' ' || data[from] == '\t'))
-		from++;
-	snprintf(value, sizeof(value), "%.*s", (int) (len - from), data + from);
-	value[strcspn(value, "\r\n")] = '\0';
-	call->retry_after_s = parse_retry_after(value);
+	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
+		call->reply_headers_len = 0; /* of an answer before: a redirect, 100 Continue */
+	else if (colon != NULL && colon > data && memchr(data, '\0', len) == NULL)
+		keep_header(call, data, len, colon);
 	return len;
+}
+
+static const char *
+find_header(const struct http_call *call, const char *name)
+{
+	const char *end = call->reply_headers + call->reply_headers_len;
+	const char *found = NULL;
+
+	for (const char *p = call->reply_headers; p != NULL && p < end;)
+	{
+		const char *value = p + strlen(p) + 1;
+
+		if (strcmp(p, name) == 0)
+			found = value;
+		p = value + strlen(value) + 1;
+	}
+	return found;
+}
+
+const char *
+http_reply_header(const struct http_reply *reply, const char *name)
+{
+	return reply->call != NULL ? find_header(reply->call, name) : NULL;
 }
 
 /* curl tells of the request's headers when it hands them to the socket. */
@@ -278,8 +406,14 @@ timeout_words(const struct http_call *call)
 static const char *
 error_words(struct http_call *call)
 {
+	if (call->guarded)
+		return "the address is on this machine or in a private network";
 	if (call->too_large)
 		return "answer too large";
+	if (call->sink_failed)
+		return "the answer could not be stored";
+	if (call->read_failed)
+		return "the body could not be read";
 	switch (call->result)
 	{
 		case CURLE_OK: return NULL;
@@ -292,6 +426,7 @@ error_words(struct http_call *call)
 		case CURLE_PARTIAL_FILE: return "answer cut off";
 		case CURLE_RECV_ERROR: return "connection lost while receiving";
 		case CURLE_SEND_ERROR: return "connection lost while sending";
+		case CURLE_TOO_MANY_REDIRECTS: return "too many redirects";
 		case CURLE_OUT_OF_MEMORY: return "out of memory";
 		default: return call->error[0] != '\0' ? call->error : curl_easy_strerror(call->result);
 	}
@@ -327,13 +462,15 @@ free_call(struct http_call *call)
 	curl_easy_cleanup(call->easy);
 	curl_slist_free_all(call->headers);
 	free(call->body);
+	free(call->reply_headers);
 	free(call);
 }
 
 static void
 tell(struct http_call *call)
 {
-	struct http_reply reply = {.body = "", .retry_after_s = call->retry_after_s};
+	struct http_reply reply = {.body = "", .retry_after_s = -1, .call = call};
+	const char *retry_after = find_header(call, "retry-after");
 	long status = 0;
 	curl_off_t total_us = 0;
 
@@ -341,6 +478,8 @@ tell(struct http_call *call)
 	curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &total_us);
 	reply.total_ms = (unsigned) (total_us / 1000);
 	reply.sent = call->request_begun;
+	if (retry_after != NULL)
+		reply.retry_after_s = parse_retry_after(retry_after);
 	reply.error = error_words(call);
 	/* A status without its whole body is no answer. */
 	reply.status = reply.error == NULL ? (int) status : 0;
@@ -428,7 +567,11 @@ set_method(CURL *easy, const struct http_options *options)
 
 	if (strcmp(options->method, "HEAD") == 0)
 		return curl_easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
-	if (options->body != NULL || strcmp(options->method, "POST") == 0)
+	if (options->read_body != NULL)
+		good = curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L) == CURLE_OK &&
+			   curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t) options->body_len) ==
+				   CURLE_OK;
+	else if (options->body != NULL || strcmp(options->method, "POST") == 0)
 	{
 		good = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
 								(curl_off_t) options->body_len) == CURLE_OK &&
@@ -453,6 +596,12 @@ url_good(const char *url)
 }
 
 static bool
+secure(const char *url)
+{
+	return strncasecmp(url, "https://", 8) == 0;
+}
+
+static bool
 set_options(struct http_call *call, const struct http_options *options)
 {
 	CURL *easy = call->easy;
@@ -466,7 +615,8 @@ set_options(struct http_call *call, const struct http_options *options)
 	good &= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_USERAGENT, "voiceagent") == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
-	good &= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
+	/* Over TLS a second request waits to hear whether it may share the first one's connection. */
+	good &= curl_easy_setopt(easy, CURLOPT_PIPEWAIT, secure(options->url) ? 1L : 0L) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) options->connect_timeout_ms) ==
 			CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) options->timeout_ms) == CURLE_OK;
@@ -481,6 +631,33 @@ set_options(struct http_call *call, const struct http_options *options)
 	good &= curl_easy_setopt(easy, CURLOPT_PRIVATE, call) == CURLE_OK;
 	/* A proxy is nobody's business but the operator's, who sets it in the environment. */
 	return good && set_method(easy, options);
+}
+
+static bool
+set_road(struct http_call *call, const struct http_options *options)
+{
+	CURL *easy = call->easy;
+	bool follow = options->max_redirects > 0 && strcmp(options->method, "GET") == 0;
+	bool good = true;
+
+	good &= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, follow ? 1L : 0L) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long) options->max_redirects) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR,
+							 secure(options->url) ? "https" : "http,https") == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call) == CURLE_OK;
+	if (options->guard)
+	{
+		good &= curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
+		good &= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_prerequest) == CURLE_OK;
+		good &= curl_easy_setopt(easy, CURLOPT_PREREQDATA, call) == CURLE_OK;
+	}
+	if (options->read_body != NULL)
+	{
+		good &= curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read) == CURLE_OK;
+		good &= curl_easy_setopt(easy, CURLOPT_READDATA, call) == CURLE_OK;
+	}
+	return good;
 }
 
 struct http_call *
@@ -498,10 +675,10 @@ http_client_send(struct http_client *client, const struct http_options *options,
 	call->client = client;
 	call->done = done;
 	call->arg = arg;
-	call->max_reply = options->max_reply;
-	call->retry_after_s = -1;
+	call->options = *options;
 	call->easy = curl_easy_init();
-	if (call->easy == NULL || !add_headers(call, options->headers) || !set_options(call, options))
+	if (call->easy == NULL || !add_headers(call, options->headers) || !set_options(call, options) ||
+		!set_road(call, options))
 	{
 		curl_easy_cleanup(call->easy);
 		curl_slist_free_all(call->headers);
@@ -516,6 +693,12 @@ http_client_send(struct http_client *client, const struct http_options *options,
 	curl_multi_add_handle(client->multi, call->easy);
 	restore_signals(&before);
 	return call;
+}
+
+bool
+http_client_sent(const struct http_call *call)
+{
+	return call->request_begun;
 }
 
 void

@@ -722,3 +722,24 @@ http_answer(struct http_exchange *ex, int status, const char *content_type, cons
 	conn->exchange = NULL;
 	respond(conn, status, content_type, body, body_len, extra_headers, !head_only, minor);
 }
+
+void
+http_cut(struct http_exchange *ex, const char *raw, size_t len)
+{
+	struct http_conn *conn = ex->conn;
+	char *copy = len > 0 ? malloc(len) : NULL;
+
+	ex->conn = NULL;
+	deadline_set(ex->loop, &ex->farewell, 0, exchange_free, ex);
+	if (conn == NULL)
+	{
+		free(copy);
+		return;
+	}
+	conn->exchange = NULL;
+	conn->ending = true;
+	if (copy == NULL)
+		conn_close(conn, true);
+	else
+		conn_write(conn, memcpy(copy, raw, len), len);
+}

@@ -78,4 +78,8 @@ const char *http_header(struct http_exchange *ex, const char *name);
 void http_answer(struct http_exchange *ex, int status, const char *content_type, const char *body,
 				 size_t body_len, const char *extra_headers);
 
+/* In the place of an answer: these bytes as they are, or none, and the end of the connection. For
+ * stand-ins that misbehave on purpose. */
+void http_cut(struct http_exchange *ex, const char *raw, size_t len);
+
 #endif

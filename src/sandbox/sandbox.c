@@ -16,6 +16,7 @@ static const struct
 } subcommands[] = {
 	{"call", sandbox_call_main, "dial a number of yours as Twilio and a caller would"},
 	{"engine", sandbox_engine_main, "stand in for Ultravox and for a generic realtime engine"},
+	{"providers", sandbox_providers_main, "stand in for the services that effects go to"},
 	{"speech", sandbox_speech_main, "synthesise the speech of all scenarios beforehand"},
 	{"compare", sandbox_compare_main, "compare the audio that was sent with what arrived"},
 };
@@ -25,7 +26,7 @@ usage(FILE *out)
 {
 	fprintf(out, "usage: voiceagent sandbox SUBCOMMAND [options]\n\n");
 	for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++)
-		fprintf(out, "  %-8s %s\n", subcommands[i].name, subcommands[i].help);
+		fprintf(out, "  %-9s %s\n", subcommands[i].name, subcommands[i].help);
 	fprintf(out, "\nEach subcommand explains itself with --help.\n");
 }
 

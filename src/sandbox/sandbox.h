@@ -15,6 +15,7 @@ int sandbox_main(int argc, char **argv);
 /* The subcommands; argv[0] is the subcommand's name. */
 int sandbox_engine_main(int argc, char **argv);
 int sandbox_call_main(int argc, char **argv);
+int sandbox_providers_main(int argc, char **argv);
 int sandbox_speech_main(int argc, char **argv);
 int sandbox_compare_main(int argc, char **argv);
 

@@ -42,12 +42,18 @@ struct stand_in
 {
 	const char *prefix; /* "/twilio"; the product's base URL is base_url + prefix */
 	void *(*open)(const struct stand_in_host *host);
-	void (*request)(void *self, struct stand_in_exchange *ex, const struct stand_in_request *request);
+	void (*request)(void *self, struct stand_in_exchange *ex,
+					const struct stand_in_request *request);
 	void (*close)(void *self);
 };
 
-/* All of them, NULL-terminated: the table in providers.c. */
+/* All of them, NULL-terminated: the table in stand_ins.c. */
 extern const struct stand_in *const stand_ins[];
+
+/* Has a test asked for this misbehaviour of the stand-in's own in this request? (Member "flags" of a
+ * fault: "duplicate_callbacks", "reorder_callbacks", … : a stand-in says which it knows.) During
+ * `request` only. */
+bool stand_in_flag(struct stand_in_exchange *ex, const char *name);
 
 /* A request header by lower-case name, "" when absent; during `request` only. */
 const char *stand_in_header(struct stand_in_exchange *ex, const char *name);

@@ -32,13 +32,14 @@
 #define EXIT_NO_PROGRAM 127
 
 void
-child_init(struct child *child, int number)
+child_init(struct child *child, const struct program *program, int number)
 {
 	memset(child, 0, sizeof(*child));
+	child->program = program;
 	child->state = CHILD_WAITING;
 	child->input = -1;
 	child->output = -1;
-	snprintf(child->name, sizeof(child->name), "gw-%d", number);
+	snprintf(child->name, sizeof(child->name), "%s-%d", program->prefix, number);
 }
 
 /* The first restart comes at once, then after 0.2 s, doubling up to 30 s. */
@@ -99,9 +100,10 @@ default_signals(void)
 
 /* Becomes the program. input and output are above 2. */
 static void
-pg_attribute_noreturn() become_program(const char *path, pid_t launcher, int input, int output)
+pg_attribute_noreturn()
+	become_program(const char *path, const char *command, pid_t launcher, int input, int output)
 {
-	static char *const arguments[] = {PROGRAM, "gateway", "--stdin-config", NULL};
+	char *const arguments[] = {PROGRAM, (char *) command, "--stdin-config", NULL};
 	static const char complaint[] = "could not execute the program " PROGRAM "\n";
 	int null = open("/dev/null", O_WRONLY);
 
@@ -145,7 +147,7 @@ open_pipe(int ends[2])
 
 /* Forks with all signals blocked, so that the copy never runs a handler of ours. */
 static pid_t
-fork_program(const char *path, int input, int output)
+fork_program(const char *path, const char *command, int input, int output)
 {
 	sigset_t all;
 	sigset_t before;
@@ -157,7 +159,7 @@ fork_program(const char *path, int input, int output)
 	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = fork();
 	if (pid == 0)
-		become_program(path, launcher, input, output);
+		become_program(path, command, launcher, input, output);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return pid;
 }
@@ -183,7 +185,7 @@ child_start(struct child *child, const char *config_line, int64 now)
 	program_path(path);
 	if (open_pipe(input) && open_pipe(output) && fcntl(input[1], F_SETFL, O_NONBLOCK) == 0 &&
 		fcntl(output[0], F_SETFL, O_NONBLOCK) == 0 && fcntl(output[1], F_SETFL, O_NONBLOCK) == 0)
-		pid = fork_program(path, input[0], output[1]);
+		pid = fork_program(path, child->program->command, input[0], output[1]);
 	if (pid < 0)
 		ereport(WARNING, (errmsg("voiceagent could not start %s: %m", child->name),
 						  errhint("The operating system is short of processes, memory or file "
@@ -222,14 +224,12 @@ child_stop(struct child *child, int64 now)
 }
 
 static const char *
-exit_hint(int status)
+exit_hint(const struct child *child, int status)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NO_PROGRAM)
 		return "Install the program voiceagent beside the program postgres (make install).";
 	if (WIFSIGNALED(status))
-		return "The server goes on, and the calls it carried are resumed. Look for the cause in "
-			   "the "
-			   "lines above or in a core file.";
+		return child->program->crash_hint;
 	return "Look for the cause in the lines above.";
 }
 
@@ -246,7 +246,7 @@ report_exit(const struct child *child, int status)
 				(errmsg("voiceagent %s (PID %d) ended: %s", child->name, (int) child->pid, how),
 				 errdetail("It is started again in %.1f s.",
 						   restart_delay(child->failures + 1) / 1000.0),
-				 errhint("%s", exit_hint(status))));
+				 errhint("%s", exit_hint(child, status))));
 	pfree(how);
 }
 

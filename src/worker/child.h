@@ -1,5 +1,5 @@
 /*
- * child.h: one program under the launcher's care. README.md draws its states.
+ * child.h: one program (a gateway, a dispatcher) under the launcher's care. README.md draws its states.
  *
  * Times are monotonic milliseconds. Only the launcher calls these.
  */
@@ -21,8 +21,19 @@ enum child_state
 	CHILD_STOPPING /* was sent SIGTERM; SIGKILL follows at kill_at */
 };
 
+/* A kind of child: the program's subcommand, its role in the database, and how its processes are
+ * named. */
+struct program
+{
+	const char *command;
+	const char *role;
+	const char *prefix;
+	const char *crash_hint; /* what its crash means */
+};
+
 struct child
 {
+	const struct program *program;
 	enum child_state state;
 	char name[16];
 	pid_t pid;
@@ -35,7 +46,7 @@ struct child
 	struct relay relay;
 };
 
-extern void child_init(struct child *child, int number);
+extern void child_init(struct child *child, const struct program *program, int number);
 /* CHILD_WAITING, due → CHILD_RUNNING. config_line is written to its stdin. When there is no process
  * to be had, says why and waits for the next try. */
 extern void child_start(struct child *child, const char *config_line, int64 now);

@@ -58,10 +58,10 @@ server_host(void)
 
 /* user NULL: the operating system's user of this server. */
 static char *
-local_conninfo(const char *name, const char *user, const char *password)
+local_conninfo(const char *program, const char *name, const char *user, const char *password)
 {
 	StringInfoData conninfo;
-	char *application = psprintf("voiceagent gateway %s", name);
+	char *application = psprintf("voiceagent %s %s", program, name);
 	char *port = psprintf("%d", PostPortNumber);
 
 	initStringInfo(&conninfo);
@@ -101,7 +101,7 @@ add_candidate(StringInfo line, const char *conninfo, const char *run_as)
 }
 
 char *
-conninfo_config_line(const char *name, const char *password)
+conninfo_config_line(const char *program, const char *role, const char *name, const char *password)
 {
 	StringInfoData line;
 
@@ -111,10 +111,10 @@ conninfo_config_line(const char *name, const char *password)
 		add_candidate(&line, setting_conninfo, NULL);
 	else
 	{
-		add_candidate(&line, local_conninfo(name, GATEWAY_ROLE, password), NULL);
-		add_candidate(&line, local_conninfo(name, NULL, NULL), GATEWAY_ROLE);
+		add_candidate(&line, local_conninfo(program, name, role, password), NULL);
+		add_candidate(&line, local_conninfo(program, name, NULL, NULL), role);
 	}
-	appendStringInfoString(&line, "],\"gateway\":");
+	appendStringInfoString(&line, "],\"name\":");
 	escape_json(&line, name);
 	appendStringInfoString(&line, ",\"log\":\"json\"}\n");
 	return line.data;

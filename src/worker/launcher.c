@@ -1,15 +1,15 @@
 /*
- * launcher.c: starts the scheduler and the gateway programs, and keeps them running.
+ * launcher.c: starts the scheduler and the programs (gateways, dispatchers), and keeps them running.
  *
  * The launcher is the one process that the postmaster restarts by itself, so it must not be able to
  * fail: it is connected to no database (it blocks no DROP DATABASE and outlives each), speaks to no
  * network, and its only input is its children's log lines. Each turn of its loop looks at
  * everything, does what is due, and sleeps until the next moment something will be.
  *
- * A gateway is started when the scheduler has found the extension and given the gateway's role the
+ * A program is started when the scheduler has found the extension and given the programs' roles the
  * password of this start. The password never leaves this process but through the child's pipe; the
  * scheduler gets its SCRAM verifier. Should the scheduler not report for a while (no worker slot
- * left, a hanging lock), the gateways are started all the same: under trust or peer they connect
+ * left, a hanging lock), the programs are started all the same: under trust or peer they connect
  * without its help, and otherwise they keep trying.
  *
  * On the way out, whatever its reason, the children are asked to stop and then made to.
@@ -54,20 +54,32 @@
 #define PASSWORD_BYTES 32
 #define EVENTS_AT_ONCE 16
 
+/* Every child there may be: the gateways, and behind them the dispatchers. */
+#define CHILDREN (SETTINGS_MAX_WORKERS + SETTINGS_MAX_DISPATCHERS)
+
 struct launcher
 {
-	struct child children[SETTINGS_MAX_WORKERS];
+	struct child children[CHILDREN];
 	char password[PASSWORD_BYTES * 2 + 1];
 	BackgroundWorkerHandle *scheduler; /* NULL: not running */
 	int64 scheduler_at; /* when to start it */
 	int64 scheduler_delay;
 	int64 waiting_since; /* for the scheduler's first report */
 	uint32 nudges;
-	bool may_run; /* gateways may be started */
+	bool may_run; /* programs may be started */
 	const char *obstacle; /* what was last logged as being in the way, or NULL */
 };
 
 static struct launcher launcher;
+
+static const struct program gateway_program = {
+	"gateway", GATEWAY_ROLE, "gw",
+	"The server goes on, and the calls it carried are resumed. Look for the cause in the lines "
+	"above or in a core file."};
+static const struct program dispatcher_program = {
+	"dispatcher", DISPATCHER_ROLE, "dp",
+	"The server goes on; what it was sending is looked after by the next one. Look for the cause "
+	"in the lines above or in a core file."};
 
 /* ---- small things ----------------------------------------------------------------------------- */
 
@@ -236,7 +248,7 @@ judge(int64 now)
 			else if (!launcher.may_run && now - launcher.waiting_since > REPORT_PATIENCE_MS)
 			{
 				launcher.may_run = true;
-				ereport(WARNING, (errmsg("voiceagent starts its gateways without having heard from "
+				ereport(WARNING, (errmsg("voiceagent starts its programs without having heard from "
 										 "the scheduler"),
 								  errhint("Look for a lock on pg_authid or pg_extension.")));
 			}
@@ -249,7 +261,10 @@ judge(int64 now)
 static bool
 is_wanted(int i)
 {
-	return launcher.may_run && i < setting_gateway_workers;
+	bool within = i < SETTINGS_MAX_WORKERS ? i < setting_gateway_workers
+										   : i - SETTINGS_MAX_WORKERS < setting_dispatcher_workers;
+
+	return launcher.may_run && within;
 }
 
 static void
@@ -262,7 +277,9 @@ supervise(int i, int64 now)
 		child_stop(child, now);
 	else if (child->state == CHILD_WAITING && now >= child->start_at)
 	{
-		char *line = conninfo_config_line(child->name, launcher.password);
+		const struct program *program = child->program;
+		char *line =
+			conninfo_config_line(program->command, program->role, child->name, launcher.password);
 
 		child_start(child, line, now);
 	}
@@ -273,7 +290,7 @@ forward_signal(int number)
 {
 	int i;
 
-	for (i = 0; i < SETTINGS_MAX_WORKERS; i++)
+	for (i = 0; i < CHILDREN; i++)
 		child_signal(&launcher.children[i], number);
 }
 
@@ -289,7 +306,7 @@ stop_children(void)
 		int64 now = monotonic_ms();
 
 		left = false;
-		for (i = 0; i < SETTINGS_MAX_WORKERS; i++)
+		for (i = 0; i < CHILDREN; i++)
 		{
 			child_stop(&launcher.children[i], now);
 			child_listen(&launcher.children[i], now);
@@ -321,7 +338,7 @@ next_deadline(int64 now)
 	int64 deadline = now + 60000;
 	int i;
 
-	for (i = 0; i < SETTINGS_MAX_WORKERS; i++)
+	for (i = 0; i < CHILDREN; i++)
 		deadline = Min(deadline, child_deadline(&launcher.children[i], is_wanted(i)));
 	if (launcher.scheduler == NULL)
 		deadline = Min(deadline, launcher.scheduler_at);
@@ -336,14 +353,14 @@ static void
 wait_for_work(int64 now)
 {
 	WaitEvent events[EVENTS_AT_ONCE];
-	WaitEventSet *set = compat_create_wait_event_set(SETTINGS_MAX_WORKERS + 2);
+	WaitEventSet *set = compat_create_wait_event_set(CHILDREN + 2);
 	int64 timeout = Max(next_deadline(now) - now, 0);
 	int happened;
 	int i;
 
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	for (i = 0; i < SETTINGS_MAX_WORKERS; i++)
+	for (i = 0; i < CHILDREN; i++)
 		if (launcher.children[i].output >= 0)
 			AddWaitEventToSet(set, WL_SOCKET_READABLE, launcher.children[i].output, NULL,
 							  &launcher.children[i]);
@@ -383,8 +400,10 @@ set_up(void)
 	int64 now = monotonic_ms();
 	int i;
 
-	for (i = 0; i < SETTINGS_MAX_WORKERS; i++)
-		child_init(&launcher.children[i], i + 1);
+	for (i = 0; i < CHILDREN; i++)
+		child_init(&launcher.children[i],
+				   i < SETTINGS_MAX_WORKERS ? &gateway_program : &dispatcher_program,
+				   i % SETTINGS_MAX_WORKERS + 1);
 	launcher.scheduler_at = now;
 	launcher.scheduler_delay = SCHEDULER_FIRST_MS;
 	launcher.waiting_since = now;
@@ -424,7 +443,7 @@ voiceagent_launcher_main(Datum argument)
 		MemoryContextSwitchTo(turn);
 		watch_scheduler(now);
 		judge(now);
-		for (i = 0; i < SETTINGS_MAX_WORKERS; i++)
+		for (i = 0; i < CHILDREN; i++)
 			supervise(i, now);
 		wait_for_work(now);
 		MemoryContextReset(turn);

@@ -205,6 +205,12 @@ runtime_verifier(char *verifier)
 }
 
 void
+runtime_wake_scheduler(void)
+{
+	wake(runtime_scheduler());
+}
+
+void
 runtime_nudge(void)
 {
 	pid_t launcher;

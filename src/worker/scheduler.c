@@ -1,7 +1,7 @@
 /*
  * scheduler.c: the clock of the extension, a background worker connected to its database.
  *
- * Every pass looks whether the extension is (still) there, sees to it that the gateway's role has
+ * Every pass looks whether the extension is (still) there, sees to it that the programs' roles have
  * the password of this start, and runs what is due. Without the extension it tells the launcher and
  * ends, so that an idle worker never keeps a database from being dropped or copied.
  *
@@ -31,6 +31,7 @@
 #include "worker/scheduler.h"
 #include "worker/settings.h"
 #include "worker/transaction.h"
+#include "worker/wake.h"
 
 #define PASS_MS 10000
 #define HOUSEKEEPING_MS 60000
@@ -55,22 +56,22 @@ stored_verifier(const char *role, bool *exists)
 
 /* Gives the role the verifier of this start, unless it has it already. */
 static void
-set_verifier(const char *role, const char *verifier)
+set_verifier(const char *role, int number, const char *verifier)
 {
-	static bool missed = false;
+	static bool missed[2];
 	bool exists;
 	char *stored = stored_verifier(role, &exists);
 	char *command;
 
 	if (!exists)
 	{
-		if (!missed)
+		if (!missed[number])
 			ereport(WARNING, (errmsg("voiceagent: role \"%s\" does not exist", role),
 							  errhint("DROP and CREATE EXTENSION voiceagent make it anew.")));
-		missed = true;
+		missed[number] = true;
 		return;
 	}
-	missed = false;
+	missed[number] = false;
 	if (stored != NULL && strcmp(stored, verifier) == 0)
 		return;
 	command =
@@ -93,8 +94,10 @@ set_verifiers(void *arg)
 {
 	char verifier[RUNTIME_VERIFIER_SIZE];
 
-	if (runtime_verifier(verifier))
-		set_verifier(GATEWAY_ROLE, verifier);
+	if (!runtime_verifier(verifier))
+		return;
+	set_verifier(GATEWAY_ROLE, 0, verifier);
+	set_verifier(DISPATCHER_ROLE, 1, verifier);
 }
 
 /* The name of the extension's function, with its schema and quoted, or NULL: the extension may have
@@ -205,6 +208,7 @@ pass(long *wait_ms)
 		runtime_report(RUNTIME_NO_EXTENSION);
 		return false;
 	}
+	wake_announce_missed();
 	/* A failure is logged and no obstacle: trust and peer need no password. */
 	(void) transaction_run("setting passwords", set_verifiers, NULL);
 	runtime_report(RUNTIME_READY);

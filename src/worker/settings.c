@@ -22,11 +22,16 @@
 
 char *setting_database;
 char *setting_conninfo;
+int setting_dispatcher_workers;
 int setting_gateway_workers;
 
-/* Read by the gateway through pg_settings; here they only need a place to live. */
+/* Read by the programs through pg_settings; here they only need a place to live. */
 static bool allow_insecure_engine;
+static bool allow_private_urls;
+static int dispatcher_concurrency;
 static int gateway_connections;
+static char *google_base_url;
+static char *google_token_url;
 static int http_port;
 static char *listen_addresses;
 static int log_level;
@@ -34,6 +39,7 @@ static int max_calls;
 static int media_port;
 static char *public_url;
 static char *realtime_base_url;
+static char *sendgrid_base_url;
 static char *ssl_cert_file;
 static char *ssl_key_file;
 static char *tenant_id;
@@ -315,13 +321,25 @@ static const struct setting settings[] = {
 	 .description = "Allows voice engines to be reached without TLS (http:// and ws://).",
 	 .detail =
 		 "For the sandbox and for engines on this machine; speech and API keys travel in clear."},
+	{"voiceagent.allow_private_urls", SETTING_BOOL, RELOAD, &allow_private_urls,
+	 .description = "Allows addresses that tenants set to be on this machine or in its network.",
+	 .detail =
+		 "Off: such a URL may not lead to loopback, link-local or private addresses, whatever "
+		 "its name resolves to."},
 	{"voiceagent.conninfo", SETTING_TEXT, RELOAD, &setting_conninfo, .text = "",
 	 .check = check_conninfo, .flags = GUC_SUPERUSER_ONLY,
-	 .description = "Connection string with which the gateway reaches the database.",
-	 .detail = "Empty: through the server's own socket as role voiceagent_gateway. Taken up when a "
-			   "gateway starts."},
+	 .description = "Connection string with which the programs reach the database.",
+	 .detail = "Empty: through the server's own socket, each as its own role. Taken up when a "
+			   "program starts."},
 	{"voiceagent.database", SETTING_TEXT, RESTART, &setting_database, .text = "postgres",
 	 .check = check_database, .description = "Name of the database in which the extension works."},
+	{"voiceagent.dispatcher_concurrency", SETTING_INT, RELOAD, &dispatcher_concurrency,
+	 .number = 500, .least = 1, .most = 10000,
+	 .description = "Number of effects each dispatcher process has under way at most."},
+	{"voiceagent.dispatcher_workers", SETTING_INT, RELOAD, &setting_dispatcher_workers, .number = 1,
+	 .least = 0, .most = SETTINGS_MAX_DISPATCHERS,
+	 .description = "Number of dispatcher processes, which carry the outbox out.",
+	 .detail = "0 runs none."},
 	{"voiceagent.gateway_connections", SETTING_INT, RESTART, &gateway_connections, .number = 2,
 	 .least = 1, .most = 32,
 	 .description = "Number of database connections of each gateway process."},
@@ -329,13 +347,19 @@ static const struct setting settings[] = {
 	 .least = 0, .most = SETTINGS_MAX_WORKERS,
 	 .description = "Number of gateway processes, which carry the calls.",
 	 .detail = "0 runs none."},
+	{"voiceagent.google_base_url", SETTING_TEXT, RELOAD, &google_base_url,
+	 .text = "https://www.googleapis.com", .check = check_base_url,
+	 .description = "Base URL of Google's REST APIs."},
+	{"voiceagent.google_token_url", SETTING_TEXT, RELOAD, &google_token_url,
+	 .text = "https://oauth2.googleapis.com/token", .check = check_base_url,
+	 .description = "URL at which Google gives access tokens."},
 	{"voiceagent.http_port", SETTING_INT, RESTART, &http_port, .number = 8000, .least = 1,
 	 .most = 65535, .description = "TCP port for webhooks and for media streams."},
 	{"voiceagent.listen_addresses", SETTING_TEXT, RESTART, &listen_addresses, .text = "localhost",
 	 .check = check_listen_addresses,
 	 .description = "Host names or IP addresses the gateway listens on."},
 	{"voiceagent.log_level", SETTING_ENUM, RELOAD, &log_level, .number = 1,
-	 .description = "Least severe messages the gateway sends to the server's log."},
+	 .description = "Least severe messages the programs send to the server's log."},
 	{"voiceagent.max_calls", SETTING_INT, RELOAD, &max_calls, .number = 1000, .least = 1,
 	 .most = 100000, .description = "Number of live calls each gateway process carries at most."},
 	{"voiceagent.media_port", SETTING_INT, RESTART, &media_port, .number = 8080, .least = 1,
@@ -347,6 +371,9 @@ static const struct setting settings[] = {
 	{"voiceagent.realtime_base_url", SETTING_TEXT, RELOAD, &realtime_base_url, .text = "",
 	 .check = check_realtime_base_url,
 	 .description = "Address of the voice engine that speaks the generic realtime dialect."},
+	{"voiceagent.sendgrid_base_url", SETTING_TEXT, RELOAD, &sendgrid_base_url,
+	 .text = "https://api.sendgrid.com", .check = check_base_url,
+	 .description = "Base URL of SendGrid's REST API."},
 	{"voiceagent.ssl_cert_file", SETTING_TEXT, RELOAD, &ssl_cert_file, .text = "",
 	 .check = check_readable_file, .description = "File with the gateway's TLS certificate chain.",
 	 .detail = "Empty: plain HTTP, for a proxy in front that ends TLS."},

@@ -7,9 +7,11 @@
 #define VA_WORKER_SETTINGS_H
 
 #define SETTINGS_MAX_WORKERS 64
+#define SETTINGS_MAX_DISPATCHERS 16
 
 extern char *setting_database;
 extern char *setting_conninfo;
+extern int setting_dispatcher_workers;
 extern int setting_gateway_workers;
 
 /* Defines them all. preloaded: the library is loaded by the postmaster; otherwise settings that

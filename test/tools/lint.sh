@@ -29,7 +29,7 @@ existing()
 
 mapfile -t c_files < <(find src test -name '*.[ch]' | sort)
 mapfile -t shell_files < <(find test .ci -type f \( -name '*.sh' -o -path .ci/run \) | sort)
-program_dirs=$(existing src/core src/net src/gateway src/dispatcher src/sandbox src/main.c)
+program_dirs=$(existing src/core src/net src/program src/gateway src/dispatcher src/sandbox src/main.c)
 
 # ---- style --------------------------------------------------------------------------------------
 
@@ -54,16 +54,21 @@ grep -rnE '#include [<"](postgres|fmgr|utils/|miscadmin|access/|storage/)' $prog
     "the program must build and run where there is no PostgreSQL, and crash where it hurts nobody" \
     "move what needs the server to src/pg or src/worker"
 
-grep -rnE '#include "(net|gateway|dispatcher|sandbox|pg|worker)/' $(existing src/core) |
+grep -rnE '#include "(net|program|gateway|dispatcher|sandbox|pg|worker)/' $(existing src/core) |
   complain "core knows nobody" \
     "it is shared with the server library, and tested and fuzzed alone" \
     "pass in what it needs as an argument"
 
-grep -rnE '#include "(gateway|dispatcher|sandbox|pg|worker)/' $(existing src/net) |
+grep -rnE '#include "(program|gateway|dispatcher|sandbox|pg|worker)/' $(existing src/net) |
   complain "net includes only net and core" \
     "the runtime serves every program, so it may know none" "hand in a function pointer"
 
-grep -rnE '#include "(gateway|dispatcher|sandbox|net)/' $(existing src/pg src/worker src/voiceagent.c) |
+grep -rnE '#include "(gateway|dispatcher|sandbox|pg|worker)/' $(existing src/program) |
+  complain "program includes only net and core" \
+    "it is what the gateway and the dispatcher have in common, so it may know neither" \
+    "hand in a table or a function pointer"
+
+grep -rnE '#include "(gateway|dispatcher|sandbox|net|program)/' $(existing src/pg src/worker src/voiceagent.c) |
   complain "the server library includes nothing of the program" \
     "the two meet in SQL alone" "call a SQL function, or move the shared part to core"
 

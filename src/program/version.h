@@ -1,8 +1,8 @@
 /*
  * version.h: the version of the program, as in voiceagent.control.
  */
-#ifndef VA_GATEWAY_VERSION_H
-#define VA_GATEWAY_VERSION_H
+#ifndef VA_PROGRAM_VERSION_H
+#define VA_PROGRAM_VERSION_H
 
 #ifndef VOICEAGENT_VERSION
 #define VOICEAGENT_VERSION "0.1"

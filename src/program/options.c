@@ -1,10 +1,11 @@
 /*
  * options.c: see options.h.
  */
-#include "gateway/options.h"
+#include "program/options.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,23 +16,38 @@
 #define LINE_MAX_BYTES (64 * 1024)
 
 static const char usage[] =
-	"Usage: voiceagent gateway --conninfo CONNINFO [OPTION]...\n"
-	"Answers Twilio's webhooks and media streams for a database with the voiceagent extension.\n\n"
+	"Usage: voiceagent %s --conninfo CONNINFO [OPTION]...\n"
+	"%s, for a database with the voiceagent extension.\n\n"
 	"  --conninfo CONNINFO  how to reach the database, as for psql; may be repeated: the first\n"
 	"                       that works is used\n"
-	"  --name NAME          name of this gateway in the database (default: gw-PID)\n"
+	"  --name NAME          its name in the database (default: %s-PID)\n"
 	"  --log FORMAT         text (default) or json\n"
 	"  --stdin-config       read one line of JSON from standard input instead, and stop when\n"
 	"                       standard input ends\n";
+
+static const struct options_program *running;
+
+static bool complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Always false. */
+static bool
+complain(const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "voiceagent %s: ", running->command);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return false;
+}
 
 static bool
 add_target(struct options *o, const char *conninfo, const char *run_as)
 {
 	if (o->target_count == OPTIONS_TARGETS)
-	{
-		fprintf(stderr, "voiceagent gateway: at most %d conninfos\n", OPTIONS_TARGETS);
-		return false;
-	}
+		return complain("at most %d conninfos", OPTIONS_TARGETS);
 	o->targets[o->target_count].conninfo = strdup(conninfo);
 	o->targets[o->target_count].run_as = run_as != NULL ? strdup(run_as) : NULL;
 	o->target_count++;
@@ -45,10 +61,7 @@ set_name(struct options *o, const char *name)
 
 	if (len == 0 || len >= sizeof(o->name) ||
 		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != len)
-	{
-		fprintf(stderr, "voiceagent gateway: a name has 1 to 63 letters, digits, - _ or .\n");
-		return false;
-	}
+		return complain("a name has 1 to 63 letters, digits, - _ or .");
 	memcpy(o->name, name, len + 1);
 	return true;
 }
@@ -59,8 +72,7 @@ set_log(struct options *o, const char *format)
 	o->log_json = strcmp(format, "json") == 0;
 	if (o->log_json || strcmp(format, "text") == 0)
 		return true;
-	fprintf(stderr, "voiceagent gateway: --log is text or json\n");
-	return false;
+	return complain("--log is text or json");
 }
 
 /* Byte by byte, so that nothing behind the line is taken. */
@@ -89,10 +101,7 @@ read_config(struct options *o, struct json_object *config)
 	struct json_object *list = json_member(config, "conninfos");
 
 	if (!json_object_is_type(list, json_type_array))
-	{
-		fprintf(stderr, "voiceagent gateway: the configuration has no conninfos\n");
-		return false;
-	}
+		return complain("the configuration has no conninfos");
 	for (size_t i = 0; i < json_object_array_length(list); i++)
 	{
 		struct json_object *target = json_object_array_get_idx(list, i);
@@ -101,7 +110,7 @@ read_config(struct options *o, struct json_object *config)
 		if (conninfo == NULL || !add_target(o, conninfo, json_text(target, "run_as", NULL)))
 			return false;
 	}
-	return set_name(o, json_text(config, "gateway", o->name)) &&
+	return set_name(o, json_text(config, "name", o->name)) &&
 		   set_log(o, json_text(config, "log", "json"));
 }
 
@@ -119,7 +128,7 @@ read_stdin(struct options *o)
 	if (config != NULL)
 		good = read_config(o, config);
 	else
-		fprintf(stderr, "voiceagent gateway: no configuration on standard input %s\n", err.text);
+		complain("no configuration on standard input %s", err.text);
 	json_object_put(config);
 	if (line != NULL)
 		explicit_bzero(line, LINE_MAX_BYTES);
@@ -129,7 +138,7 @@ read_stdin(struct options *o)
 }
 
 bool
-options_read(struct options *o, int argc, char **argv)
+options_read(struct options *o, const struct options_program *program, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{"conninfo", required_argument, NULL, 'c'}, {"name", required_argument, NULL, 'n'},
@@ -139,8 +148,9 @@ options_read(struct options *o, int argc, char **argv)
 	bool good = true;
 	int option;
 
+	running = program;
 	memset(o, 0, sizeof(*o));
-	snprintf(o->name, sizeof(o->name), "gw-%d", (int) getpid());
+	snprintf(o->name, sizeof(o->name), "%s-%d", program->prefix, (int) getpid());
 	optind = 1;
 	while (good && (option = getopt_long(argc, argv, "", longs, NULL)) != -1)
 	{
@@ -158,6 +168,17 @@ options_read(struct options *o, int argc, char **argv)
 	if (good && optind == argc && o->target_count > 0)
 		return true;
 	if (!o->from_stdin)
-		fputs(usage, stderr);
+		fprintf(stderr, usage, program->command, program->does, program->prefix);
 	return false;
+}
+
+void
+options_free(struct options *o)
+{
+	for (unsigned i = 0; i < o->target_count; i++)
+	{
+		free((char *) o->targets[i].conninfo);
+		free((char *) o->targets[i].run_as);
+	}
+	o->target_count = 0;
 }

@@ -1,0 +1,237 @@
+-- The outbox for those who fill it and look after it: adding an effect, taking it back, trying it again, and the story
+-- of one. What the dispatcher asks is in 34_outbox_dispatch.sql.
+
+-- Wakes a dispatcher at commit, when one sleeps.
+CREATE FUNCTION @extschema@.va_outbox_wake() RETURNS void
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'va_outbox_wake';
+-- A dispatcher of this database goes to sleep (true) or is at work (false): whether adding must wake it.
+CREATE FUNCTION @extschema@.va_outbox_idle(dispatcher text, idle boolean) RETURNS void
+	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'va_outbox_idle';
+
+-- The id of an effect that is over, finished or dead; NULL when there is none of this key.
+CREATE FUNCTION @extschema@.va_outbox_over(p_tenant uuid, p_kind text, p_key text) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_hash bigint := hashtextextended(coalesce(p_tenant::text, '') || ' ' || p_kind || ' ' || p_key, 0);
+	v_id bigint;
+BEGIN
+	SELECT x.id INTO v_id FROM (
+		SELECT h.id, h.tenant_id, h.kind, h.attempt_key FROM @extschema@.outbox_history h WHERE h.key_hash = v_hash
+		UNION ALL
+		SELECT d.id, d.tenant_id, d.kind, d.attempt_key FROM @extschema@.outbox_dead d WHERE d.key_hash = v_hash) x
+	WHERE x.tenant_id IS NOT DISTINCT FROM p_tenant AND x.kind = p_kind AND x.attempt_key = p_key LIMIT 1;
+	RETURN v_id;
+END
+$$;
+
+-- Decides on an effect, in the transaction of the decision. attempt_key names it within tenant and kind: a second
+-- call with the same three is the same effect, and returns the first one's id, even when that is over (for
+-- outbox_history_days). run_at: not before. lane NULL: the kind's own. VA040: no such kind.
+--
+-- The row is put in first and the history looked at afterwards: an effect that is being finished at this moment has
+-- left the table by then and is seen there.
+CREATE FUNCTION @extschema@.va_outbox_add(tenant uuid, kind text, attempt_key text, payload jsonb DEFAULT '{}',
+		run_at timestamptz DEFAULT now(), lane text DEFAULT NULL, lead uuid DEFAULT NULL, call uuid DEFAULT NULL,
+		notification uuid DEFAULT NULL, appointment uuid DEFAULT NULL) RETURNS bigint
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	v_due timestamptz := coalesce(run_at, now());
+	v_id bigint;
+	v_over bigint;
+BEGIN
+	LOOP
+		INSERT INTO @extschema@.outbox AS o (tenant_id, kind, attempt_key, lane, state, run_at, payload, lead_id, call_id,
+			notification_id, appointment_id)
+		SELECT tenant, k.kind, attempt_key, coalesce(lane, k.lane), CASE WHEN v_due <= now() THEN 'ready' ELSE 'later' END,
+			v_due, coalesce(payload, '{}'), lead, call, notification, appointment
+		FROM @extschema@.outbox_kinds k WHERE k.kind = kind
+		ON CONFLICT ON CONSTRAINT outbox_key DO NOTHING RETURNING o.id INTO v_id;
+		IF v_id IS NOT NULL THEN
+			EXIT;
+		ELSIF NOT EXISTS (SELECT FROM @extschema@.outbox_kinds k WHERE k.kind = kind) THEN
+			RAISE EXCEPTION 'unknown kind of effect "%"', kind
+				USING ERRCODE = 'VA040', HINT = 'The table outbox_kinds lists them.';
+		END IF;
+		SELECT o.id INTO v_id FROM @extschema@.outbox o
+		WHERE o.tenant_id IS NOT DISTINCT FROM tenant AND o.kind = kind AND o.attempt_key = attempt_key;
+		IF v_id IS NOT NULL THEN
+			RETURN v_id;
+		END IF; -- it was finished in between: the next turn sees where it went
+	END LOOP;
+	v_over := @extschema@.va_outbox_over(tenant, kind, attempt_key);
+	IF v_over IS NOT NULL THEN
+		DELETE FROM @extschema@.outbox o WHERE o.id = v_id;
+		RETURN v_over;
+	END IF;
+	IF v_due < now() + interval '10 seconds' THEN
+		PERFORM @extschema@.va_outbox_wake();
+	END IF;
+	RETURN v_id;
+END
+$$;
+
+-- ---- how an effect ends ---------------------------------------------------------------------------
+
+-- Calls the settle function of a kind for one effect. An error in it undoes only what it did itself: the effect has
+-- happened, or not, all the same. Returns the error, or NULL.
+CREATE FUNCTION @extschema@.va_outbox_settle_one(o @extschema@.outbox, p_outcome text, p_result jsonb) RETURNS jsonb
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_function text := (SELECT k.settle FROM @extschema@.outbox_kinds k WHERE k.kind = o.kind);
+	v_hint text;
+BEGIN
+	IF v_function IS NOT NULL THEN
+		EXECUTE format('SELECT @extschema@.%I($1, $2, $3)', v_function) USING o, p_outcome, p_result;
+	END IF;
+	RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
+	RAISE WARNING 'effect % (%) is %, but %() failed: %', o.id, o.kind, p_outcome, v_function, SQLERRM;
+	RETURN jsonb_build_object('code', SQLSTATE, 'text', SQLERRM, 'hint', nullif(v_hint, ''));
+END
+$$;
+
+-- Moves an effect to the history: done, skipped or cancelled.
+CREATE FUNCTION @extschema@.va_outbox_close(o @extschema@.outbox, p_outcome text, p_result jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_error jsonb := CASE WHEN p_outcome <> 'cancelled' THEN @extschema@.va_outbox_settle_one(o, p_outcome, p_result) END;
+BEGIN
+	DELETE FROM @extschema@.outbox x WHERE x.id = o.id;
+	INSERT INTO @extschema@.outbox_history (id, tenant_id, kind, attempt_key, lane, outcome, attempts, lead_id, call_id,
+		notification_id, appointment_id, result, settle_error, dispatcher, started_at, created_at)
+	VALUES (o.id, o.tenant_id, o.kind, o.attempt_key, o.lane, p_outcome, o.attempts, o.lead_id, o.call_id,
+		o.notification_id, o.appointment_id, p_result, v_error, o.leased_by, o.started_at, o.created_at);
+END
+$$;
+
+-- Moves an effect to the dead letters and says so: failed, dead or unknown.
+CREATE FUNCTION @extschema@.va_outbox_bury(o @extschema@.outbox, p_outcome text, p_error jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_error jsonb := @extschema@.va_outbox_settle_one(o, p_outcome, p_error);
+BEGIN
+	DELETE FROM @extschema@.outbox x WHERE x.id = o.id;
+	INSERT INTO @extschema@.outbox_dead (id, tenant_id, kind, attempt_key, lane, outcome, attempts, payload, lead_id, call_id,
+		notification_id, appointment_id, last_error, settle_error, dispatcher, started_at, created_at)
+	VALUES (o.id, o.tenant_id, o.kind, o.attempt_key, o.lane, p_outcome, o.attempts, o.payload, o.lead_id, o.call_id,
+		o.notification_id, o.appointment_id, p_error, v_error, o.leased_by, o.started_at, o.created_at);
+	PERFORM @extschema@.va_emit(o.tenant_id, 'outbox.dead', o.call_id, o.lead_id, jsonb_build_object('outbox_id', o.id,
+		'kind', o.kind, 'outcome', p_outcome, 'code', p_error ->> 'code', 'text', p_error ->> 'text'));
+END
+$$;
+
+-- ---- for people -----------------------------------------------------------------------------------
+
+-- Refuses a caller who may not act for the tenant of an effect.
+CREATE FUNCTION @extschema@.va_outbox_assert(p_tenant uuid) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF p_tenant IS NOT NULL THEN
+		PERFORM @extschema@.va_assert_tenant(p_tenant);
+	ELSIF NOT pg_has_role(coalesce(nullif(current_setting('role'), 'none'), session_user), 'voiceagent_admin', 'USAGE') THEN
+		RAISE EXCEPTION 'this effect belongs to the platform' USING ERRCODE = 'insufficient_privilege';
+	END IF;
+END
+$$;
+
+-- Takes an effect back before it happens, or a dead letter off the list. False when it is too late: under way, of
+-- unknown outcome, or over.
+CREATE FUNCTION @extschema@.va_outbox_cancel(id bigint) RETURNS boolean
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	o @extschema@.outbox;
+	d @extschema@.outbox_dead;
+BEGIN
+	SELECT * INTO o FROM @extschema@.outbox x WHERE x.id = va_outbox_cancel.id FOR UPDATE;
+	IF FOUND THEN
+		PERFORM @extschema@.va_outbox_assert(o.tenant_id);
+		IF o.state NOT IN ('ready', 'later') THEN
+			RETURN false;
+		END IF;
+		PERFORM @extschema@.va_outbox_close(o, 'cancelled', jsonb_build_object('by', session_user));
+		RETURN true;
+	END IF;
+	SELECT * INTO d FROM @extschema@.outbox_dead x WHERE x.id = va_outbox_cancel.id FOR UPDATE;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	PERFORM @extschema@.va_outbox_assert(d.tenant_id);
+	DELETE FROM @extschema@.outbox_dead x WHERE x.id = d.id;
+	INSERT INTO @extschema@.outbox_history (id, tenant_id, kind, attempt_key, lane, outcome, attempts, lead_id, call_id,
+		notification_id, appointment_id, result, dispatcher, started_at, created_at)
+	VALUES (d.id, d.tenant_id, d.kind, d.attempt_key, d.lane, 'cancelled', d.attempts, d.lead_id, d.call_id, d.notification_id,
+		d.appointment_id, jsonb_build_object('by', session_user, 'last_error', d.last_error), d.dispatcher, d.started_at, d.created_at);
+	RETURN true;
+END
+$$;
+
+-- Tries a dead letter again, with as many attempts as a new one; one that waits is tried now. True when there was
+-- such a row. For a dead letter of unknown outcome this is a person's word that it did not happen.
+CREATE FUNCTION @extschema@.va_outbox_retry(id bigint) RETURNS boolean
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	d @extschema@.outbox_dead;
+	v_tenant uuid;
+BEGIN
+	SELECT * INTO d FROM @extschema@.outbox_dead x WHERE x.id = va_outbox_retry.id FOR UPDATE;
+	IF FOUND THEN
+		PERFORM @extschema@.va_outbox_assert(d.tenant_id);
+		DELETE FROM @extschema@.outbox_dead x WHERE x.id = d.id;
+		INSERT INTO @extschema@.outbox (id, tenant_id, kind, attempt_key, lane, payload, lead_id, call_id, notification_id,
+			appointment_id, last_error, created_at)
+		VALUES (d.id, d.tenant_id, d.kind, d.attempt_key, d.lane, d.payload, d.lead_id, d.call_id, d.notification_id,
+			d.appointment_id, d.last_error, d.created_at);
+	ELSE
+		SELECT x.tenant_id INTO v_tenant FROM @extschema@.outbox x WHERE x.id = va_outbox_retry.id AND x.state IN ('ready', 'later') FOR UPDATE;
+		IF NOT FOUND THEN
+			RETURN false;
+		END IF;
+		PERFORM @extschema@.va_outbox_assert(v_tenant);
+		UPDATE @extschema@.outbox x SET state = 'ready', run_at = now() WHERE x.id = va_outbox_retry.id;
+	END IF;
+	PERFORM @extschema@.va_outbox_wake();
+	RETURN true;
+END
+$$;
+
+-- The provider says by a callback, or a person knows, that an effect has happened: an attempt of unknown outcome, or
+-- one whose answer has not come yet, is done with this result. False when no such effect waits to be found.
+CREATE FUNCTION @extschema@.va_outbox_found(tenant uuid, kind text, attempt_key text, result jsonb DEFAULT '{}') RETURNS boolean
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	o @extschema@.outbox;
+	d @extschema@.outbox_dead;
+BEGIN
+	SELECT * INTO o FROM @extschema@.outbox x
+	WHERE x.tenant_id IS NOT DISTINCT FROM tenant AND x.kind = kind AND x.attempt_key = attempt_key
+	  AND x.state IN ('unknown', 'leased') FOR UPDATE;
+	IF FOUND THEN
+		PERFORM @extschema@.va_outbox_close(o, 'done', result);
+		RETURN true;
+	END IF;
+	SELECT * INTO d FROM @extschema@.outbox_dead x
+	WHERE x.key_hash = hashtextextended(coalesce(tenant::text, '') || ' ' || kind || ' ' || attempt_key, 0)
+	  AND x.tenant_id IS NOT DISTINCT FROM tenant AND x.kind = kind AND x.attempt_key = attempt_key
+	  AND x.outcome = 'unknown' FOR UPDATE;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	DELETE FROM @extschema@.outbox_dead x WHERE x.id = d.id;
+	INSERT INTO @extschema@.outbox (id, tenant_id, kind, attempt_key, lane, state, attempts, payload, lead_id, call_id,
+		notification_id, appointment_id, leased_by, started_at, doubtful_since, created_at)
+	VALUES (d.id, d.tenant_id, d.kind, d.attempt_key, d.lane, 'unknown', d.attempts, d.payload, d.lead_id, d.call_id,
+		d.notification_id, d.appointment_id, d.dispatcher, d.started_at, d.started_at, d.created_at) RETURNING * INTO o;
+	PERFORM @extschema@.va_outbox_close(o, 'done', result);
+	RETURN true;
+END
+$$;
+
+GRANT EXECUTE ON FUNCTION @extschema@.va_outbox_add(uuid, text, text, jsonb, timestamptz, text, uuid, uuid, uuid, uuid),
+	@extschema@.va_outbox_found(uuid, text, text, jsonb) TO voiceagent_admin;
+GRANT EXECUTE ON FUNCTION @extschema@.va_outbox_cancel(bigint), @extschema@.va_outbox_retry(bigint)
+	TO voiceagent_admin, voiceagent_agent;

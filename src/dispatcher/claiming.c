@@ -1,0 +1,165 @@
+/*
+ * claiming.c: see claiming.h.
+ *
+ * One claim is under way at a time, on a connection of its own. One that brought something is
+ * followed by the next at once, as long as there is room; one that brought nothing by the time that
+ * the database named, a notification, an effect that ended, or the sweep, whichever is first.
+ */
+#include "dispatcher/claiming.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "core/json.h"
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/job_private.h"
+#include "net/db.h"
+#include "net/log.h"
+#include "net/loop.h"
+
+#define CLAIM_CONNECTION 0
+#define RETRY_MS 1000
+#define MAX_CLAIM 500 /* rows of one transaction */
+
+struct claiming
+{
+	struct dispatcher *dispatcher;
+	uv_timer_t *timer;
+	int64_t number;
+	uint64_t asked_us;
+	bool asked; /* one is under way */
+	bool wanted; /* something happened meanwhile */
+	bool stopped;
+};
+
+static void
+on_timer(uv_timer_t *timer)
+{
+	claiming_want(timer->data);
+}
+
+static void
+again_in(struct claiming *c, uint64_t ms)
+{
+	if (!c->stopped)
+		uv_timer_start(c->timer, on_timer, ms, 0);
+}
+
+/* Begins the jobs of an answer; true when there may be more. */
+static bool
+take_jobs(struct claiming *c, const char *text, size_t len)
+{
+	struct va_error err = {""};
+	struct json_object *answer = json_parse(text, len, &err);
+	struct json_object *jobs = json_member(answer, "jobs");
+	int64_t next_ms = 0;
+	int64_t picked = 0;
+
+	if (!json_object_is_type(jobs, json_type_array))
+	{
+		log_error("the answer to a claim makes no sense: %s", err.text);
+		json_object_put(answer);
+		again_in(c, RETRY_MS);
+		return false;
+	}
+	for (size_t i = 0; i < json_object_array_length(jobs); i++)
+		job_begin(c->dispatcher, json_object_array_get_idx(jobs, i), c->asked_us);
+	json_integer(answer, "picked", &picked);
+	if (json_integer(answer, "next_ms", &next_ms))
+		again_in(c, (uint64_t) next_ms);
+	json_object_put(answer);
+	return picked > 0;
+}
+
+static void
+on_claimed(void *arg, const struct db_reply *reply)
+{
+	struct claiming *c = arg;
+	bool more = c->wanted;
+
+	c->asked = c->wanted = false;
+	if (reply->outcome == DB_OK && PQntuples(reply->result) == 1)
+		more = take_jobs(c, PQgetvalue(reply->result, 0, 0),
+						 (size_t) PQgetlength(reply->result, 0, 0)) ||
+			   more;
+	else if (strcmp(reply->sqlstate, "VA041") == 0)
+		c->dispatcher->begun = more = false; /* the program's timer begins again */
+	else
+	{
+		log_warning("effects could not be claimed: %s", reply->message);
+		again_in(c, RETRY_MS);
+		more = false;
+	}
+	if (more)
+		claiming_want(c);
+}
+
+void
+claiming_want(struct claiming *c)
+{
+	struct dispatcher *d = c->dispatcher;
+	unsigned live = lanes_room(&d->lanes, LANE_LIVE, d->settings.concurrency);
+	unsigned bulk = lanes_room(&d->lanes, LANE_BULK, d->settings.concurrency);
+	char texts[3][24];
+	char *busy;
+
+	if (c->stopped || !d->begun || d->db == NULL || (live == 0 && bulk == 0))
+		return;
+	c->wanted = c->asked;
+	if (c->asked)
+		return;
+	busy = lanes_text(&d->lanes);
+	snprintf(texts[0], sizeof(texts[0]), "%" PRId64, ++c->number);
+	snprintf(texts[1], sizeof(texts[1]), "%u", live < MAX_CLAIM ? live : MAX_CLAIM);
+	snprintf(texts[2], sizeof(texts[2]), "%u", bulk < MAX_CLAIM ? bulk : MAX_CLAIM);
+
+	const char *values[] = {d->name, d->instance, texts[0], texts[1], texts[2], busy};
+
+	c->asked = true;
+	c->asked_us = loop_now_us();
+	d->counters.claims++;
+	db_query(d->db, CLAIM_CONNECTION, d->sql.texts[DISPATCHER_SQL_CLAIM], 6, values, 0, on_claimed,
+			 c);
+	free(busy);
+}
+
+void
+claiming_stop(struct claiming *c)
+{
+	c->stopped = true;
+	uv_timer_stop(c->timer);
+}
+
+struct claiming *
+claiming_new(struct dispatcher *d)
+{
+	struct claiming *c = calloc(1, sizeof(*c));
+
+	if (c == NULL || (c->timer = calloc(1, sizeof(*c->timer))) == NULL)
+	{
+		free(c);
+		return NULL;
+	}
+	c->dispatcher = d;
+	uv_timer_init(loop_uv(d->loop), c->timer);
+	c->timer->data = c;
+	return c;
+}
+
+static void
+on_timer_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+void
+claiming_free(struct claiming *c)
+{
+	if (c == NULL)
+		return;
+	uv_close((uv_handle_t *) c->timer, on_timer_closed);
+	free(c);
+}

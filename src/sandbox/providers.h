@@ -1,0 +1,11 @@
+/*
+ * providers.h: the stand-ins behind `voiceagent sandbox providers`; stand_ins.c has the table.
+ */
+#ifndef VA_SANDBOX_PROVIDERS_H
+#define VA_SANDBOX_PROVIDERS_H
+
+#include "sandbox/stand_in.h"
+
+extern const struct stand_in sink_stand_in;
+
+#endif

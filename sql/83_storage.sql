@@ -99,7 +99,7 @@ BEGIN
 		RETURN jsonb_build_object('fail', jsonb_build_object('code', 'no_secret', 'text', 'the keys of the bucket are not set',
 			'hint', 'Set the secrets s3_access_key and s3_secret_key with va_secret_set; then call va_outbox_retry.'));
 	END IF;
-	RETURN p_request || jsonb_build_object('target', v_access);
+	RETURN p_request || jsonb_build_object('target', v_access - 'tenant_url', 'tenant_url', coalesce(v_access -> 'tenant_url', 'false'));
 END
 $$;
 

@@ -3,10 +3,11 @@
  */
 #include <stddef.h>
 
+#include "dispatcher/announce.h"
 #include "dispatcher/job.h"
 #include "dispatcher/sink.h"
+#include "dispatcher/storage.h"
 
 const struct provider *const providers[] = {
-	&sink_provider,
-	NULL,
+	&hook_provider, &otlp_provider, &push_provider, &sink_provider, &storage_provider, NULL,
 };

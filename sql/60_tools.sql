@@ -78,14 +78,16 @@ $$;
 CREATE TRIGGER tools_check BEFORE INSERT OR UPDATE OF function, parameters ON @extschema@.tools
 	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_tool();
 
--- The tools of a tenant: the common ones and its own, which win where the names are the same.
+-- The tools of a tenant: the common ones that its setting `tools` names (all, where it is not set), and its own, which
+-- win where the names are the same.
 CREATE FUNCTION @extschema@.va_tenant_tools(p_tenant uuid) RETURNS SETOF @extschema@.tools
 	LANGUAGE sql STABLE
 	BEGIN ATOMIC
 		SELECT t.* FROM @extschema@.tools t
 		WHERE t.enabled AND (t.tenant_id = p_tenant
 			OR t.tenant_id IS NULL AND NOT EXISTS (SELECT FROM @extschema@.tools own
-				WHERE own.tenant_id = p_tenant AND own.name = t.name))
+				WHERE own.tenant_id = p_tenant AND own.name = t.name)
+			AND coalesce((SELECT @extschema@.va_setting(n.settings, 'tools') FROM @extschema@.tenants n WHERE n.id = p_tenant) ? t.name, true))
 		ORDER BY t.name;
 	END;
 

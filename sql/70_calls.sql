@@ -74,6 +74,31 @@ BEGIN
 END
 $$;
 
+-- What a voice configuration says beside voice and language, as the engine takes it: a changed speed is an override of
+-- the voice's provider at Ultravox (docs.ultravox.ai, "voiceOverrides"), plain members of session.create in the generic
+-- dialect.
+CREATE FUNCTION @extschema@.va_session_voice(p_engine text, p_voice text, p_config @extschema@.tenant_voice_configs, p_accent text) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_rate double precision := nullif(p_config.speaking_rate, 1);
+	v_speed jsonb;
+BEGIN
+	IF p_engine = 'realtime' THEN
+		RETURN jsonb_strip_nulls(jsonb_build_object('speaking_rate', v_rate, 'pitch', nullif(p_config.pitch, 1), 'accent', p_accent));
+	ELSIF v_rate IS NULL OR p_voice = '' THEN
+		RETURN '{}';
+	END IF;
+	v_speed := CASE p_config.voice_provider
+		WHEN 'elevenlabs' THEN jsonb_build_object('elevenLabs', jsonb_build_object('speed', least(greatest(v_rate, 0.7), 1.2)))
+		WHEN 'cartesia' THEN jsonb_build_object('cartesia', jsonb_build_object('generationConfig',
+							  jsonb_build_object('speed', least(greatest(v_rate, 0.6), 1.5))))
+		WHEN 'lmnt' THEN jsonb_build_object('lmnt', jsonb_build_object('speed', least(v_rate, 2)))
+		WHEN 'google' THEN jsonb_build_object('google', jsonb_build_object('speakingRate', least(v_rate, 2)))
+		WHEN 'inworld' THEN jsonb_build_object('inworld', jsonb_build_object('speakingRate', least(greatest(v_rate, 0.5), 1.5))) END;
+	RETURN CASE WHEN v_speed IS NULL THEN '{}' ELSE jsonb_build_object('voiceOverrides', v_speed) END;
+END
+$$;
+
 -- The whole session, as the gateway takes it. A resumed one carries the history and greets with the tenant's
 -- resume_message. The number's own language and voice win over the configuration's; 'en-US' on the
 -- number is the column's default and wins over nothing.
@@ -81,38 +106,48 @@ CREATE FUNCTION @extschema@.va_session(p_call @extschema@.calls, p_token text) R
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v record;
+	v_words jsonb;
+	v_engine jsonb;
+	v_accent text;
 	v_history jsonb := @extschema@.va_session_history(p_call.transcript);
 	v_resumed boolean := v_history <> '[]' OR p_call.resume_count > 0;
 BEGIN
-	SELECT t.id, coalesce(t.timezone, 'UTC') AS timezone, @extschema@.va_settings(t.settings) AS known,
-		coalesce(c.system_prompt, @extschema@.va_default_prompt(t.name, t.industry, 'the assistant')) AS prompt,
-		c.industry_knowledge_base AS knowledge, btrim(concat_ws(' ', l.first_name, l.last_name)) AS lead,
-		coalesce(n.voice_config ->> 'voice_id', c.voice_id, '') AS voice,
-		coalesce(n.voice_config ->> 'language', nullif(n.language, 'en-US'), c.language, 'en-US') AS language,
-		coalesce(n.voice_config ->> 'greeting', c.greeting_script, '') AS greeting,
+	SELECT t.id, t AS tenant, c.config, coalesce(t.timezone, 'UTC') AS timezone, @extschema@.va_settings(t.settings) AS known,
+		coalesce((c.config).system_prompt, (@extschema@.va_industry_find('general', t.id)).system_prompt) AS prompt,
+		btrim(concat_ws(' ', l.first_name, l.last_name)) AS lead, coalesce(n.voice_config, '{}') AS own,
+		coalesce(n.voice_config ->> 'voice_id', (c.config).voice_id, '') AS voice,
+		coalesce(n.voice_config ->> 'language', nullif(n.language, 'en-US'), (c.config).language, 'en-US') AS language,
+		coalesce(n.voice_config ->> 'greeting', (c.config).greeting_script, '') AS greeting,
 		(SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'description', x.description,
 			'parameters', x.parameters, 'timeout_ms', x.timeout_ms)), '[]') FROM @extschema@.va_tenant_tools(t.id) x) AS tools
 	INTO v
 	FROM @extschema@.tenants t
 	LEFT JOIN @extschema@.phone_numbers n ON n.id = p_call.phone_number_id
 	LEFT JOIN @extschema@.leads l ON l.id = p_call.lead_id
-	LEFT JOIN LATERAL (SELECT * FROM @extschema@.tenant_voice_configs o WHERE o.tenant_id = t.id
+	LEFT JOIN LATERAL (SELECT o AS config FROM @extschema@.tenant_voice_configs o WHERE o.tenant_id = t.id
 		ORDER BY (o.id::text = n.voice_config ->> 'voice_config_id') IS TRUE DESC, o.created_at DESC, o.id LIMIT 1) c ON true
 	WHERE t.id = p_call.tenant_id;
 
-	RETURN @extschema@.va_session_engine(v.id, v.known) || jsonb_build_object(
+	v_engine := @extschema@.va_session_engine(v.id, v.known);
+	v_accent := nullif(@extschema@.va_filled(coalesce(v.own ->> 'accent', (v.config).accent)), 'neutral');
+	v_words := @extschema@.va_words(v.tenant, v.known, coalesce(v.own ->> 'agent_name', (v.config).agent_name), v.language, v.lead,
+		concat(v.prompt, v.greeting, v.known ->> 'resume_message', v.known ->> 'inactivity_message', v.known ->> 'apology'));
+	RETURN v_engine || jsonb_build_object(
 		'call_id', p_call.id, 'tenant_id', v.id, 'token', coalesce(p_token, ''),
 		'voice', v.voice, 'language', v.language, 'tools', v.tools,
-		'system_prompt', @extschema@.va_session_prompt(v.prompt, v.knowledge, v.timezone,
+		'engine_settings', @extschema@.va_session_voice(v_engine ->> 'engine', v.voice, v.config, v_accent) || (v_engine -> 'engine_settings'),
+		'system_prompt', @extschema@.va_session_prompt(
+			@extschema@.va_expand(v.prompt, v_words) || coalesce(E'\n\nSpeak with this accent: ' || v_accent || '.', ''),
+			(v.config).industry_knowledge_base, v.timezone,
 			CASE p_call.direction WHEN 'outbound' THEN p_call.to_number ELSE p_call.from_number END, v.lead),
-		'greeting', CASE WHEN v_resumed THEN @extschema@.va_known_text(v.known, 'resume_message',
+		'greeting', @extschema@.va_expand(CASE WHEN v_resumed THEN @extschema@.va_known_text(v.known, 'resume_message',
 							'I''m sorry, we were cut off for a moment. Please go on.')
-						 ELSE v.greeting END,
+						 ELSE v.greeting END, v_words),
 		'history', v_history, 'resumed', v_resumed,
 		'max_duration_s', greatest(@extschema@.va_call_remaining(p_call.started_at, v.known), 10),
 		'inactivity_s', @extschema@.va_known_integer(v.known, 'inactivity_seconds', 30),
-		'inactivity_message', @extschema@.va_known_text(v.known, 'inactivity_message', 'Are you still there?'),
-		'apology', @extschema@.va_apology(v.known),
+		'inactivity_message', @extschema@.va_expand(@extschema@.va_known_text(v.known, 'inactivity_message', 'Are you still there?'), v_words),
+		'apology', @extschema@.va_expand(@extschema@.va_apology(v.known), v_words),
 		'prepare_timeout_ms', greatest(@extschema@.va_known_integer(v.known, 'prepare_timeout_ms', 5000), 100));
 END
 $$;

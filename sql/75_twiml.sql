@@ -93,7 +93,8 @@ $$;
 CREATE FUNCTION @extschema@.va_after_hours(p_call @extschema@.calls, p_prelude text) RETURNS text
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_settings jsonb := (SELECT t.settings FROM @extschema@.tenants t WHERE t.id = p_call.tenant_id);
+	v_settings jsonb := (SELECT @extschema@.va_settings(t.settings) FROM @extschema@.tenants t WHERE t.id = p_call.tenant_id);
+	v_prelude text := @extschema@.va_expand_for(p_call.tenant_id, v_settings, p_prelude);
 	v_language text := coalesce((SELECT v.language FROM @extschema@.tenant_voice_configs v
 		WHERE v.tenant_id = p_call.tenant_id ORDER BY v.created_at DESC, v.id LIMIT 1), 'en-US');
 	v_action text := @extschema@.va_after_hours_action(p_call.tenant_id);
@@ -103,6 +104,10 @@ BEGIN
 	IF v_action = 'transfer' AND v_number IS NULL THEN
 		v_action := 'voicemail';
 	END IF;
+	IF v_settings #>> '{voicemail,greeting}' IS NOT NULL THEN
+		v_settings := jsonb_set(v_settings, '{voicemail,greeting}',
+			to_jsonb(@extschema@.va_expand_for(p_call.tenant_id, v_settings, v_settings #>> '{voicemail,greeting}')));
+	END IF;
 	UPDATE @extschema@.calls c SET
 		ai_handled = CASE WHEN c.conversation_turns > 0 THEN c.ai_handled ELSE false END,
 		outcome = coalesce(c.outcome, CASE v_action WHEN 'callback' THEN 'callback_requested'
@@ -110,7 +115,7 @@ BEGIN
 	WHERE c.id = p_call.id;
 	CASE v_action
 	WHEN 'transfer' THEN
-		RETURN @extschema@.va_twiml(@extschema@.va_say_verb(v_settings, v_language, p_prelude)
+		RETURN @extschema@.va_twiml(@extschema@.va_say_verb(v_settings, v_language, v_prelude)
 			|| @extschema@.va_verb('Dial', NULL, jsonb_build_object('timeout', 25, 'method', 'POST',
 				'action', @extschema@.va_webhook_url('after-stream')), @extschema@.va_verb('Number', v_number)));
 	WHEN 'callback' THEN
@@ -118,10 +123,10 @@ BEGIN
 		PERFORM @extschema@.va_call_task(p_call, 'Call back', v_due);
 		PERFORM @extschema@.va_emit(p_call.tenant_id, 'callback_requested', p_call.id, p_call.lead_id);
 		RETURN @extschema@.va_twiml(@extschema@.va_say_verb(v_settings, v_language,
-				concat_ws(' ', p_prelude, 'We will call you back. Good-bye.'))
+				concat_ws(' ', v_prelude, 'We will call you back. Good-bye.'))
 			|| @extschema@.va_verb('Hangup'));
 	ELSE
-		RETURN @extschema@.va_twiml(@extschema@.va_voicemail_verbs(v_settings, v_language, p_prelude));
+		RETURN @extschema@.va_twiml(@extschema@.va_voicemail_verbs(v_settings, v_language, v_prelude));
 	END CASE;
 END
 $$;

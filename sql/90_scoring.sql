@@ -67,28 +67,14 @@ CREATE FUNCTION @extschema@.va_criteria_forget(tenants regclass) RETURNS void
 
 CREATE FUNCTION @extschema@.va_check_criteria() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_object jsonb;
 BEGIN
-	IF TG_RELID = '@extschema@.tenants'::regclass THEN
-		v_object := nullif(NEW.settings -> 'qualification_criteria', 'null');
-	ELSIF NEW.name = 'qualification_criteria' THEN
-		v_object := NEW.value;
-	END IF;
-	IF v_object IS NOT NULL AND jsonb_typeof(v_object) <> 'object' THEN
-		RAISE EXCEPTION 'setting "qualification_criteria" must be of type object, not %', jsonb_typeof(v_object)
-			USING ERRCODE = 'VA009';
-	END IF;
-	-- With what the platform says where the tenant is silent: the whole must make sense.
-	IF TG_RELID = '@extschema@.tenants'::regclass THEN
-		PERFORM @extschema@.va_bant_criteria_check(@extschema@.va_criteria_of(NEW.settings));
-	END IF;
+	-- With what the platform says where the tenant is silent: the whole must make sense. (Each by itself is right:
+	-- the trigger tenants_check comes first.)
+	PERFORM @extschema@.va_bant_criteria_check(@extschema@.va_criteria_of(NEW.settings));
 	RETURN NEW;
 END
 $$;
 CREATE TRIGGER tenants_check_criteria BEFORE INSERT OR UPDATE OF settings ON @extschema@.tenants
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_criteria();
-CREATE TRIGGER settings_check_criteria BEFORE INSERT OR UPDATE ON @extschema@.settings
 	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_criteria();
 
 -- Scores a tenant's leads anew, as a set; only rows whose score or temperature changes are written. A lead that another

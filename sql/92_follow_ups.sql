@@ -178,31 +178,6 @@ $$;
 CREATE TRIGGER holidays_check BEFORE INSERT OR UPDATE ON @extschema@.holidays
 	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_holiday();
 
--- The settings contact_hours and follow_up_gap_minutes.
-CREATE FUNCTION @extschema@.va_check_follow_up_settings() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_settings jsonb := CASE WHEN TG_RELID = '@extschema@.tenants'::regclass THEN to_jsonb(NEW) -> 'settings'
-							 ELSE jsonb_build_object(to_jsonb(NEW) ->> 'name', to_jsonb(NEW) -> 'value') END;
-	v_hours jsonb := nullif(v_settings -> 'contact_hours', 'null');
-	v_gap jsonb := nullif(v_settings -> 'follow_up_gap_minutes', 'null');
-BEGIN
-	IF v_hours IS NOT NULL AND (jsonb_typeof(v_hours) <> 'object' OR @extschema@.va_clock(v_hours -> 'open') IS NULL
-			OR @extschema@.va_clock(v_hours -> 'close') IS NULL OR v_hours -> 'open' = v_hours -> 'close'
-			OR v_hours ->> 'open' = '24:00') THEN
-		RAISE EXCEPTION 'setting "contact_hours" must be an object as {"open": "09:00", "close": "20:00"}' USING ERRCODE = 'VA009';
-	END IF;
-	IF v_gap IS NOT NULL AND (@extschema@.va_number(v_settings, 'follow_up_gap_minutes') BETWEEN 1 AND 43200) IS NOT TRUE THEN
-		RAISE EXCEPTION 'setting "follow_up_gap_minutes" must be a number from 1 to 43200' USING ERRCODE = 'VA009';
-	END IF;
-	RETURN NEW;
-END
-$$;
-CREATE TRIGGER tenants_check_follow_ups BEFORE INSERT OR UPDATE OF settings ON @extschema@.tenants
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_follow_up_settings();
-CREATE TRIGGER settings_check_follow_ups BEFORE INSERT OR UPDATE ON @extschema@.settings
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_follow_up_settings();
-
 -- Where a lead lives: what it told, what its number tells, where the tenant is.
 CREATE FUNCTION @extschema@.va_lead_zone(p_lead @extschema@.leads) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -449,7 +424,10 @@ BEGIN
 			UPDATE @extschema@.follow_up_tasks d SET status = 'queued', executed_at = now() WHERE d.id = t.id;
 			INSERT INTO @extschema@.lead_actions (tenant_id, lead_id, task_id, action, payload)
 			VALUES (t.tenant_id, t.lead_id, t.id, 'follow_up', jsonb_build_object('task_id', t.id, 'sequence', t.sequence_id,
-				'step', t.sequence_step, 'channels', t.channels, 'purpose', t.purpose, 'scheduled_for', t.scheduled_for));
+				'step', t.sequence_step, 'channels', t.channels, 'purpose', t.purpose, 'scheduled_for', t.scheduled_for)
+				|| coalesce((SELECT jsonb_build_object('hint', h) FROM @extschema@.tenants n,
+							 LATERAL (SELECT @extschema@.va_setting(n.settings, 'follow_up_hints') ->> t.purpose AS h) x
+							 WHERE n.id = t.tenant_id AND h IS NOT NULL), '{}'));
 		END IF;
 	END LOOP;
 	RETURN v_count;

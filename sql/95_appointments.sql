@@ -623,35 +623,6 @@ CREATE TRIGGER notifications_note AFTER UPDATE OF status ON @extschema@.notifica
 	WHEN (NEW.appointment_id IS NOT NULL AND NEW.status = 'sent' AND OLD.status <> 'sent')
 	EXECUTE FUNCTION @extschema@.va_notifications_note();
 
--- ---- settings -----------------------------------------------------------------------------------
-
-CREATE FUNCTION @extschema@.va_check_appointment_settings(p_settings jsonb) RETURNS void
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_name text;
-	v_value jsonb;
-	v_max integer;
-BEGIN
-	FOR v_name, v_max IN VALUES ('appointment_slot_minutes', 1440), ('appointment_buffer_minutes', 1440), ('appointment_notice_minutes', 525600) LOOP
-		v_value := nullif(p_settings -> v_name, 'null');
-		IF v_value IS NOT NULL AND (jsonb_typeof(v_value) = 'number' AND (v_value #>> '{}')::numeric BETWEEN 0 AND v_max
-									AND (v_value #>> '{}')::numeric % 1 = 0) IS NOT TRUE THEN
-			RAISE EXCEPTION 'setting "%" must be a whole number between 0 and %', v_name, v_max USING ERRCODE = 'VA009';
-		END IF;
-	END LOOP;
-	FOR v_name IN VALUES ('whatsapp_notifications'), ('sms_notifications') LOOP
-		IF jsonb_typeof(p_settings -> v_name) NOT IN ('boolean', 'null') THEN
-			RAISE EXCEPTION 'setting "%" must be of type boolean, not %', v_name, jsonb_typeof(p_settings -> v_name) USING ERRCODE = 'VA009';
-		END IF;
-	END LOOP;
-	v_value := nullif(p_settings -> 'notification_emails', 'null');
-	IF v_value IS NOT NULL AND (jsonb_typeof(v_value) <> 'array' OR EXISTS (SELECT FROM jsonb_array_elements(v_value) e
-			WHERE (jsonb_typeof(e) = 'string' AND e #>> '{}' ~ '^[^@[:space:]]+@[^@[:space:]]+\.[^@[:space:]]+$') IS NOT TRUE)) THEN
-		RAISE EXCEPTION 'setting "notification_emails" must be a list of e-mail addresses' USING ERRCODE = 'VA009';
-	END IF;
-END
-$$;
-
 -- ---- tools --------------------------------------------------------------------------------------
 
 -- A time as the model writes it, on the tenant's clock unless it names an offset. NULL when it is none.
@@ -669,6 +640,15 @@ EXCEPTION WHEN data_exception THEN
 END
 $$;
 
+-- How long an appointment takes that the model asks for: what it says, else the tenant's setting appointment_minutes.
+CREATE FUNCTION @extschema@.va_tool_minutes(p_tenant uuid, p_arguments jsonb) RETURNS integer
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN greatest(least(coalesce(@extschema@.va_number(p_arguments, 'duration_minutes'), @extschema@.va_setting_integer(
+		(SELECT t.settings FROM @extschema@.tenants t WHERE t.id = p_tenant), 'appointment_minutes', 30)), 1440), 5);
+END
+$$;
+
 -- check_availability: free times of a day and the days after it, in words of the tenant's clock.
 CREATE FUNCTION @extschema@.va_tool_check_availability(call_id uuid, arguments jsonb) RETURNS jsonb
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -677,7 +657,7 @@ DECLARE
 	v_zone text := coalesce((SELECT t.timezone FROM @extschema@.tenants t WHERE t.id = v_tenant), 'UTC');
 	v_from timestamptz := coalesce(@extschema@.va_spoken_time(coalesce(arguments ->> 'date', '') || ' 00:00', v_zone), now());
 	v_days integer := greatest(least(coalesce(@extschema@.va_number(arguments, 'days'), 7), 30), 1);
-	v_minutes integer := greatest(least(coalesce(@extschema@.va_number(arguments, 'duration_minutes'), 30), 1440), 5);
+	v_minutes integer := @extschema@.va_tool_minutes(v_tenant, arguments);
 	v_part text := arguments ->> 'part_of_day';
 	v_slots jsonb;
 BEGIN
@@ -714,7 +694,7 @@ BEGIN
 		v_call := @extschema@.va_call_row(v_call.id);
 	END IF;
 	v_id := @extschema@.va_appointment_book(v_call.lead_id, v_at,
-		greatest(least(coalesce(@extschema@.va_number(arguments, 'duration_minutes'), 30), 1440), 5)::integer,
+		@extschema@.va_tool_minutes(v_call.tenant_id, arguments),
 		title => arguments ->> 'title', notes => arguments ->> 'notes', call => v_call.id,
 		meeting_type => CASE WHEN arguments ->> 'meeting_type' IN ('in_person', 'phone', 'video') THEN arguments ->> 'meeting_type' END,
 		location => arguments ->> 'location');
@@ -731,7 +711,7 @@ INSERT INTO @extschema@.tools (name, description, parameters, function, is_built
 	"date": {"type": "string", "description": "first day, as 2027-01-31; today if left out"},
 	"days": {"type": "integer", "description": "how many days to look at, 7 if left out"},
 	"part_of_day": {"type": "string", "enum": ["morning", "afternoon", "evening"]},
-	"duration_minutes": {"type": "integer", "description": "30 if left out"}}}',
+	"duration_minutes": {"type": "integer", "description": "the usual time if left out"}}}',
  '@extschema@.va_tool_check_availability', true),
 ('book_appointment',
  'Books an appointment for the caller, at a time that check_availability has told and the caller has agreed to.',

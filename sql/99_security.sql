@@ -30,9 +30,7 @@ GRANT EXECUTE ON FUNCTION @extschema@.va_lead_capture(uuid, jsonb, text),
 	@extschema@.va_openings(uuid, date)
 	TO voiceagent_admin, voiceagent_agent;
 GRANT EXECUTE ON FUNCTION @extschema@.va_secret_set(uuid, text, text), @extschema@.va_secret_clear(uuid, text),
-	@extschema@.va_tenant_create(text, text, text, text, text, text, text, text, text, text, text, jsonb, text),
-	@extschema@.va_slug(text), @extschema@.va_filled(text), @extschema@.va_default_prompt(text, text, text),
-	@extschema@.va_emit(uuid, text, uuid, uuid, jsonb), @extschema@.va_twiml(jsonb),
+	@extschema@.va_filled(text), @extschema@.va_emit(uuid, text, uuid, uuid, jsonb), @extschema@.va_twiml(jsonb),
 	@extschema@.va_tool_function(text), @extschema@.va_tool_qualify(text), @extschema@.va_tenant_tools(uuid),
 	@extschema@.va_setting(jsonb, text), @extschema@.va_setting_text(jsonb, text, text),
 	@extschema@.va_setting_integer(jsonb, text, integer), @extschema@.va_tenant_account(uuid),
@@ -111,6 +109,9 @@ END
 $$;
 -- The tools that every tenant has are everybody's to read.
 CREATE POLICY common_rows ON @extschema@.tools FOR SELECT USING (tenant_id IS NULL);
+
+-- Settings that are defined from here on are not the extension's, and are dumped.
+ALTER TABLE @extschema@.setting_definitions ALTER COLUMN is_builtin SET DEFAULT false;
 
 -- pg_dump keeps the rows of every table, but for those (is_builtin) that CREATE EXTENSION makes again.
 DO $$

@@ -6,7 +6,7 @@
 va_cluster_start --extension voiceagent.gateway_workers=0 || exit 1
 
 va_psql >/dev/null <<'SQL'
-SELECT va_tenant_create('ABC', 'x', NULL, settings => '{"contact_hours": {"open": "00:00", "close": "24:00"}}') AS tenant \gset
+SELECT va_tenant_create('ABC', 'general', NULL, settings => '{"contact_hours": {"open": "00:00", "close": "24:00"}}') AS tenant \gset
 INSERT INTO leads (tenant_id, first_name) SELECT :'tenant', n FROM generate_series(1, 4000) n;
 SELECT va_lead_advance(id, 'qualify') FROM leads WHERE first_name = '1';
 SQL

@@ -14,7 +14,7 @@ va_cluster_start --extension voiceagent.gateway_workers=0 max_connections=80 || 
 
 va_psql <<'SQL'
 SET client_min_messages = error;
-SELECT va_tenant_create('ABC', 'x', NULL, timezone => 'America/New_York') AS tenant \gset
+SELECT va_tenant_create('ABC', 'general', NULL, timezone => 'America/New_York') AS tenant \gset
 INSERT INTO human_agents (tenant_id, name, email) VALUES (:'tenant', 'Ann', 'a@x.org');
 INSERT INTO leads (tenant_id, email) SELECT :'tenant', n || '@x.org' FROM generate_series(1, 50) n;
 CREATE TABLE results (what text, state text);

@@ -32,7 +32,7 @@ fingerprint()
   while read -r table; do
     rows=$table
     case ${table##*.} in
-      tools | follow_up_sequences | follow_up_steps) rows="(SELECT * FROM $table WHERE NOT is_builtin)" ;;
+      tools | follow_up_sequences | follow_up_steps | industry_templates | setting_definitions) rows="(SELECT * FROM $table WHERE NOT is_builtin)" ;;
     esac
     printf '%s %s\n' "$table" "$(in_database "$1" -c "SELECT count(*), md5(string_agg(t::text, E'\n' ORDER BY t::text)) FROM $rows t")"
   done <"$VA_DIR/tables"
@@ -45,6 +45,8 @@ fill()
 INSERT INTO settings VALUES ('twilio_account_sid', '"AC00000000000000000000000000000001"');
 SELECT va_tenant_create('ABC Realty', 'real_estate', '+15551230002') AS tenant \gset
 SELECT va_secret_set(NULL, 'twilio_auth_token', 'token'), va_secret_set(:'tenant', 'ultravox_api_key', 'key');
+INSERT INTO industry_templates (name, greeting, system_prompt, questions) VALUES ('garage', 'Hi, {{company}}.', 'x', '{Which car?}'), ('legal', 'x', 'y', '{}');
+INSERT INTO setting_definitions (name, types, description) VALUES ('shop_number', '{integer}', 'of the own application');
 INSERT INTO business_hours (tenant_id, day_of_week) SELECT :'tenant', d FROM generate_series(0, 6) d;
 INSERT INTO human_agents (tenant_id, name, email, phone, skills) VALUES (:'tenant', 'Ann', 'a@x.org', '+15551230071', '{a,b}');
 CREATE FUNCTION weather(call_id uuid, arguments jsonb) RETURNS jsonb LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

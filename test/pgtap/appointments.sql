@@ -2,7 +2,7 @@
 \ir setup.psql
 SELECT no_plan();
 \set always '{"contact_hours": {"open": "00:00", "close": "24:00"}}'
-SELECT va_tenant_create('ABC', 'real_estate', '+15551230002', timezone => 'America/New_York', settings => :'always') AS tenant, va_tenant_create('DEF', 'x', '+15551230003', timezone => 'Europe/Berlin', settings => :'always') AS berlin \gset
+SELECT va_tenant_create('ABC', 'general', '+15551230002', timezone => 'America/New_York', settings => :'always') AS tenant, va_tenant_create('DEF', 'x', '+15551230003', timezone => 'Europe/Berlin', settings => :'always') AS berlin \gset
 
 CREATE FUNCTION pg_temp.slots(tenant uuid, day date, agent uuid DEFAULT NULL, minutes int DEFAULT 30) RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(to_char(s.starts_at AT TIME ZONE t.timezone, 'HH24:MI'), ' ' ORDER BY s.starts_at)

@@ -88,7 +88,7 @@ SELECT is((SELECT count(*)::int FROM wrong), 0, 'the platform''s hold where the 
 SELECT throws_ok($$UPDATE settings SET value = '0.95' WHERE name = 'warm_lead_threshold'$$, 'VA022', NULL, 'unless a tenant''s would make no sense with them');
 DELETE FROM settings WHERE name = 'warm_lead_threshold';
 SELECT is((SELECT count(*)::int FROM wrong), 0, 'taken back');
-SELECT throws_ok(format('UPDATE tenants SET settings = %L', s), c, NULL, 'refused: ' || s) FROM (VALUES ('{"qualification_criteria": []}', 'VA009'), ('{"qualification_criteria": {"budget": 1}}', 'VA022'), ('{"hot_lead_threshold": "high"}', 'VA022'), ('{"warm_lead_threshold": 0.8}', 'VA022')) AS x (s, c);
+SELECT throws_ok(format('UPDATE tenants SET settings = %L', s), c, NULL, 'refused: ' || s) FROM (VALUES ('{"qualification_criteria": []}', 'VA009'), ('{"qualification_criteria": {"budget": 1}}', 'VA009'), ('{"hot_lead_threshold": "high"}', 'VA009'), ('{"warm_lead_threshold": 0.8}', 'VA022')) AS x (s, c);
 SELECT throws_ok($$INSERT INTO settings VALUES ('qualification_criteria', '5')$$, 'VA009', NULL, 'refused: a platform setting that is no object');
 
 -- ---- engagement comes from what happened

@@ -101,15 +101,34 @@ done | complain "a function has at most 100 lines, a file 900" \
 # ---- SQL and its documentation ------------------------------------------------------------------
 
 if compgen -G 'sql/*.sql' >/dev/null; then
-  # Functions that people call; what only the gateway or a trigger calls is not for the reference.
-  if [ -e docs/sql-reference.md ]; then
-    grep -hoiE '^CREATE (OR REPLACE )?(FUNCTION|PROCEDURE|VIEW) [a-z_@.]+' sql/*.sql |
-      sed 's/.* //; s/.*\.//' | sort -u | grep '^va_' |
-      while read -r name; do
-        grep -q "\b$name\b" docs/sql-reference.md || echo "$name"
-      done | complain "every function va_… is in docs/sql-reference.md" \
-      "what is not described is not there for a user" "describe it there"
-  fi
+  # The index lists internal functions and the gateway's; each of the others has a section on one of the pages.
+  grep -hoiE '^CREATE (OR REPLACE )?(FUNCTION|PROCEDURE|VIEW) [a-z_@.]+' sql/*.sql |
+    sed 's/.* //; s/.*\.//' | sort -u | grep '^va_' |
+    while read -r name; do
+      grep -q "\b$name\b" docs/sql-reference.md || echo "$name"
+    done | complain "every function va_… is in docs/sql-reference.md" \
+    "what is not described is not there for a user" \
+    "one for users: a section on a page of docs/sql-reference/ and its name in the index; else a word under Internal functions"
+
+  awk '
+    function tell() { if (name != "" && missing()) print FILENAME_ ": " name ": no" missing() }
+    function missing() { return (sig ? "" : " signature") (ret ? "" : " Returns") (err ? "" : " Errors:") (sql ? "" : " example") }
+    FNR == 1 { tell(); name = "" }
+    /^##+ / { tell(); name = $0 ~ /^### va_/ ? $2 : ""; sig = ret = err = sql = 0; FILENAME_ = FILENAME }
+    name != "" && index($0, "`" name "(") == 1 { sig = 1 }
+    /^Returns / { ret = 1 }
+    /^Errors: / { err = 1 }
+    /^```sql/ { sql = 1 }
+    END { tell() }' $(existing docs/sql-reference/*.md) |
+    complain "a function's section has signature, Returns, Errors: and an example" \
+      "a user must not have to guess; test/flows/sql_examples.sh runs the examples" "add what is missing"
+
+  for page in $(existing docs/sql-reference/*.md); do
+    sed -n 's/^### \(va_[a-z_0-9]*\)$/\1/p' "$page" | while read -r name; do
+      grep -qF "(sql-reference/${page##*/}#$name)" docs/sql-reference.md || echo "$page: $name"
+    done
+  done | complain "every section of a function is linked in docs/sql-reference.md" \
+    "the index is where one looks first" "add the link to the page's row"
 
   grep -hoiE '^CREATE TABLE (IF NOT EXISTS )?(@extschema@\.)?[a-z_]+' sql/*.sql | sed 's/.*[ .]//' | sort -u |
     while read -r name; do

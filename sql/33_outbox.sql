@@ -3,7 +3,7 @@
 
 -- Wakes a dispatcher at commit, when one sleeps.
 CREATE FUNCTION @extschema@.va_outbox_wake() RETURNS void
-	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'va_outbox_wake';
+	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'va_outbox_wake';
 -- A dispatcher of this database goes to sleep (true) or is at work (false): whether adding must wake it.
 CREATE FUNCTION @extschema@.va_outbox_idle(dispatcher text, idle boolean) RETURNS void
 	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'va_outbox_idle';
@@ -231,6 +231,107 @@ BEGIN
 END
 $$;
 
+-- An error as one line for people.
+CREATE FUNCTION @extschema@.va_outbox_words(p_error jsonb) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN coalesce(p_error ->> 'text', p_error ->> 'code', 'no reason is known')
+		|| CASE WHEN p_error ? 'http_status' THEN ' (HTTP ' || (p_error ->> 'http_status') || ')' ELSE '' END;
+
+-- Where an effect is now, and what to do about it: the last line of its story.
+CREATE FUNCTION @extschema@.va_outbox_now(o @extschema@.outbox) RETURNS TABLE (what text, detail text, advice text)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	k @extschema@.outbox_kinds;
+	q @extschema@.outbox_queues;
+BEGIN
+	SELECT * INTO k FROM @extschema@.outbox_kinds x WHERE x.kind = o.kind;
+	SELECT * INTO q FROM @extschema@.outbox_queues x WHERE x.queue = o.queue AND x.blocked_until > now();
+	IF o.state = 'later' THEN
+		RETURN QUERY SELECT 'waits', format('until %s', o.run_at)
+			|| CASE WHEN o.last_error IS NULL THEN '' ELSE ': ' || @extschema@.va_outbox_words(o.last_error) END,
+			'va_outbox_retry() tries it now, va_outbox_cancel() takes it back.'::text;
+	ELSIF o.state = 'ready' AND q.breaker <> 'closed' THEN
+		RETURN QUERY SELECT 'waits', format('%s failed %s times in a row and is asked again at %s: %s', o.provider, q.failures, q.blocked_until,
+			@extschema@.va_outbox_words(q.last_error)), 'Nothing is lost; it goes on when the service answers.'::text;
+	ELSIF o.state = 'ready' AND q.queue IS NOT NULL THEN
+		RETURN QUERY SELECT 'waits', format('for the limit of %s, until %s', o.provider, q.blocked_until), 'See the setting outbox_limits.'::text;
+	ELSIF o.state = 'ready' THEN
+		RETURN QUERY SELECT 'waits', 'for a dispatcher'::text, CASE WHEN NOT EXISTS (SELECT FROM @extschema@.outbox_dispatchers d
+				WHERE d.reported_at > now() - interval '30 seconds') THEN 'None runs: see va_health().' END;
+	ELSIF o.state = 'leased' THEN
+		RETURN QUERY SELECT CASE WHEN o.doubtful_since IS NULL THEN 'is being attempted' ELSE 'is being looked for' END,
+			format('attempt %s, by %s, since %s', o.attempts, o.leased_by, o.started_at), NULL::text;
+	ELSE
+		RETURN QUERY SELECT 'outcome unknown', format('since %s: %s', o.doubtful_since, @extschema@.va_outbox_words(o.last_error)),
+			CASE k.reconcile WHEN 'listing' THEN format('The service is asked at %s.', o.run_at)
+				ELSE format('Its callback is waited for until %s.', o.run_at) END;
+	END IF;
+END
+$$;
+
+-- The story of one effect, oldest first: when, what happened, who did it, the details in plain words, and what to do.
+-- No row: there is no such effect, it is another tenant's, or it has been forgotten (outbox_history_days).
+CREATE FUNCTION @extschema@.va_outbox_explain(id bigint)
+	RETURNS TABLE (at timestamptz, what text, who text, detail text, advice text)
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	o @extschema@.outbox;
+	h @extschema@.outbox_history;
+	d @extschema@.outbox_dead;
+	v_tenant uuid;
+BEGIN
+	SELECT * INTO o FROM @extschema@.outbox x WHERE x.id = va_outbox_explain.id;
+	SELECT * INTO h FROM @extschema@.outbox_history x WHERE x.id = va_outbox_explain.id;
+	SELECT * INTO d FROM @extschema@.outbox_dead x WHERE x.id = va_outbox_explain.id;
+	v_tenant := coalesce(o.tenant_id, h.tenant_id, d.tenant_id);
+	IF num_nonnulls(o.id, h.id, d.id) = 0 OR NOT @extschema@.va_acts_for(v_tenant) THEN
+		RETURN;
+	END IF;
+	RETURN QUERY SELECT coalesce(o.created_at, h.created_at, d.created_at), 'added'::text, NULL::text,
+		format('%s, key %s, lane %s%s', coalesce(o.kind, h.kind, d.kind), coalesce(o.attempt_key, h.attempt_key, d.attempt_key),
+			coalesce(o.lane, h.lane, d.lane), coalesce(': ' || (SELECT k.description FROM @extschema@.outbox_kinds k
+				WHERE k.kind = coalesce(o.kind, h.kind, d.kind)), '')), NULL::text;
+	RETURN QUERY SELECT a.ended_at, CASE WHEN a.is_look THEN 'looked for the outcome' ELSE format('attempt %s', a.attempt) END, a.dispatcher,
+		CASE a.outcome WHEN 'retry' THEN 'did not happen: ' WHEN 'failed' THEN 'refused: ' WHEN 'absent' THEN 'the service has no trace of it'
+			ELSE 'nobody knows whether it happened: ' END || CASE WHEN a.outcome <> 'absent' THEN @extschema@.va_outbox_words(a.error) ELSE '' END,
+		a.error ->> 'hint'
+	FROM @extschema@.outbox_attempts a WHERE a.outbox_id = va_outbox_explain.id ORDER BY a.ended_at;
+	IF o.id IS NOT NULL THEN
+		RETURN QUERY SELECT clock_timestamp(), n.what, NULL::text, n.detail, n.advice FROM @extschema@.va_outbox_now(o) n;
+	ELSIF h.id IS NOT NULL THEN
+		RETURN QUERY SELECT h.finished_at, h.outcome, h.dispatcher, CASE h.outcome
+				WHEN 'done' THEN format('attempt %s succeeded', h.attempts)
+				ELSE coalesce(h.result ->> 'why', 'by ' || (h.result ->> 'by')) END,
+			CASE WHEN h.settle_error IS NOT NULL THEN 'Afterwards: ' || @extschema@.va_outbox_words(h.settle_error) END;
+	ELSE
+		RETURN QUERY SELECT d.died_at, CASE d.outcome WHEN 'unknown' THEN 'given to a person: nobody could tell' ELSE 'dead letter' END, d.dispatcher,
+			@extschema@.va_outbox_words(d.last_error), concat_ws(' ', d.last_error ->> 'hint',
+				'va_outbox_retry() tries it again, va_outbox_cancel() takes it off the list.', CASE WHEN d.settle_error IS NOT NULL THEN 'Afterwards: ' || @extschema@.va_outbox_words(d.settle_error) END);
+	END IF;
+END
+$$;
+
+-- Called by va_housekeeping: forgets what was finished outbox_history_days (30) ago, in portions.
+CREATE FUNCTION @extschema@.va_outbox_forget(p_limit integer DEFAULT 20000) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_days integer := @extschema@.va_setting_integer('{}', 'outbox_history_days', 30);
+	v_ids bigint[];
+BEGIN
+	v_ids := ARRAY(SELECT h.id FROM @extschema@.outbox_history h WHERE h.finished_at < now() - make_interval(days => v_days)
+				   ORDER BY h.finished_at LIMIT p_limit FOR UPDATE SKIP LOCKED);
+	DELETE FROM @extschema@.outbox_attempts a WHERE a.outbox_id = ANY (v_ids);
+	DELETE FROM @extschema@.outbox_history h WHERE h.id = ANY (v_ids);
+	DELETE FROM @extschema@.outbox_dispatchers d WHERE d.reported_at < now() - interval '7 days';
+	RETURN cardinality(v_ids);
+END
+$$;
+
+GRANT SELECT ON @extschema@.outbox, @extschema@.outbox_attempts, @extschema@.outbox_history, @extschema@.outbox_dead,
+	@extschema@.outbox_queues TO voiceagent_admin, voiceagent_agent;
+GRANT SELECT ON @extschema@.outbox_kinds, @extschema@.outbox_providers, @extschema@.outbox_dispatchers TO voiceagent_admin;
+GRANT EXECUTE ON FUNCTION @extschema@.va_outbox_explain(bigint) TO voiceagent_admin, voiceagent_agent;
 GRANT EXECUTE ON FUNCTION @extschema@.va_outbox_add(uuid, text, text, jsonb, timestamptz, text, uuid, uuid, uuid, uuid),
 	@extschema@.va_outbox_found(uuid, text, text, jsonb) TO voiceagent_admin;
 GRANT EXECUTE ON FUNCTION @extschema@.va_outbox_cancel(bigint), @extschema@.va_outbox_retry(bigint)

@@ -380,7 +380,7 @@ DECLARE
 	v_outcome text := v ->> 'outcome';
 	v_error jsonb := jsonb_strip_nulls(jsonb_build_object('code', v ->> 'code', 'text', v ->> 'text', 'hint', v ->> 'hint',
 		'http_status', nullif(v -> 'http_status', '0'), 'at', clock_timestamp()));
-	v_patience double precision := least(nullif(greatest(@extschema@.va_number(v, 'retry_after_s'), -1), -1), 86400);
+	v_patience double precision := (SELECT CASE WHEN n >= 0 THEN least(n, 86400) END FROM @extschema@.va_number(v, 'retry_after_s') n);
 	v_down boolean := coalesce(v -> 'provider_down' = 'true', false);
 	v_kind @extschema@.outbox_kinds;
 BEGIN
@@ -524,6 +524,54 @@ BEGIN
 	PERFORM @extschema@.va_commit_lazily();
 	UPDATE @extschema@.outbox_dispatchers d SET reported_at = now(), report = p_report
 	WHERE d.name = p_name AND d.instance = p_instance;
+END
+$$;
+
+-- ---- for va_stats() and va_health() ---------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.va_outbox_numbers() RETURNS TABLE (name text, value numeric)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN QUERY SELECT v.name, v.value FROM (
+		SELECT count(*) FILTER (WHERE o.state IN ('ready', 'later')) AS waiting, count(*) FILTER (WHERE o.state = 'later') AS scheduled,
+			count(*) FILTER (WHERE o.state = 'leased') AS under_way, count(*) FILTER (WHERE o.state = 'unknown') AS unknown,
+			coalesce(extract(epoch FROM now() - min(o.run_at) FILTER (WHERE o.state = 'ready')), 0) AS oldest
+		FROM @extschema@.outbox o) n,
+		(SELECT count(*) AS count FROM @extschema@.outbox_dead) d,
+		(SELECT count(*) AS count FROM @extschema@.outbox_queues q WHERE q.breaker <> 'closed') b,
+		(SELECT count(*) AS count FROM @extschema@.outbox_dispatchers p WHERE p.reported_at > now() - interval '30 seconds') p,
+		LATERAL (VALUES ('outbox.waiting', n.waiting::numeric), ('outbox.scheduled', n.scheduled), ('outbox.under_way', n.under_way),
+			('outbox.unknown', n.unknown), ('outbox.oldest_s', greatest(n.oldest, 0)), ('outbox.dead', d.count), ('outbox.blocked', b.count),
+			('outbox.dispatchers', p.count)) v (name, value);
+	RETURN QUERY SELECT 'dispatcher.' || r.name, sum(r.value)
+	FROM @extschema@.outbox_dispatchers d, @extschema@.va_report_numbers(d.report) r
+	WHERE r.name NOT IN ('pid', 'uptime_s') GROUP BY r.name;
+END
+$$;
+
+CREATE FUNCTION @extschema@.va_outbox_health() RETURNS TABLE ("check" text, ok boolean, detail text, hint text)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN QUERY SELECT 'dispatcher', d.n > 0 OR NOT EXISTS (SELECT FROM @extschema@.outbox),
+		CASE WHEN d.n > 0 THEN format('%s running, last report %s s ago', d.n, round(d.age)) WHEN d.age IS NULL THEN 'none has ever reported'
+			 ELSE format('none runs, last report %s s ago', round(d.age)) END,
+		CASE WHEN d.n = 0 THEN 'See voiceagent.dispatcher_workers, and the server''s log for messages of the dispatcher.' END
+	FROM (SELECT count(*) FILTER (WHERE x.reported_at > now() - interval '30 seconds') AS n, extract(epoch FROM now() - max(x.reported_at)) AS age
+		  FROM @extschema@.outbox_dispatchers x) d;
+	RETURN QUERY SELECT 'outbox', o.age IS NULL OR o.age < 60, CASE WHEN o.age IS NULL THEN 'nothing waits'
+			ELSE format('%s effects wait, the oldest for %s s', o.n, round(o.age)) END,
+		CASE WHEN o.age >= 60 THEN 'SELECT * FROM outbox_queues shows limits and services that are down; va_outbox_explain(id) tells about one.' END
+	FROM (SELECT count(*) AS n, extract(epoch FROM now() - min(x.run_at)) AS age FROM @extschema@.outbox x WHERE x.state = 'ready') o;
+	RETURN QUERY SELECT 'service ' || q.provider || coalesce(' of ' || t.slug, ''), false,
+		format('%s failures in a row since %s: %s', q.failures, q.opened_at, @extschema@.va_outbox_words(q.last_error)),
+		format('Asked again at %s by itself. Is the service down, or its address wrong?', q.blocked_until)
+	FROM @extschema@.outbox_queues q LEFT JOIN @extschema@.tenants t ON t.id = q.tenant_id WHERE q.breaker <> 'closed' ORDER BY 1;
+	RETURN QUERY SELECT 'dead letters', count(*) = 0, format('%s: %s', count(*), coalesce(string_agg(DISTINCT x.kind, ', '), 'none')),
+		CASE WHEN count(*) > 0 THEN 'SELECT d.id, e.* FROM outbox_dead d, va_outbox_explain(d.id) e tells why; va_outbox_retry(id), va_outbox_cancel(id).' END
+	FROM @extschema@.outbox_dead x;
+	RETURN QUERY SELECT 'unknown outcomes', count(*) = 0, format('%s since %s', count(*), min(x.doubtful_since)),
+		'They are asked for, or waited for; after a while they become dead letters.'::text
+	FROM @extschema@.outbox x WHERE x.state = 'unknown' HAVING count(*) > 0;
 END
 $$;
 

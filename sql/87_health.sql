@@ -37,6 +37,8 @@ BEGIN
 				 extract(epoch FROM now() - max(s.reported_at)) AS age
 		  FROM @extschema@.gateway_status s) AS reports;
 
+	RETURN QUERY SELECT * FROM @extschema@.va_outbox_health();
+
 	RETURN QUERY SELECT 'role ' || r.name, coalesce(p.rolcanlogin, false),
 		CASE WHEN p.rolname IS NULL THEN 'does not exist' WHEN p.rolcanlogin THEN 'can log in' ELSE 'may not log in' END,
 		CASE WHEN p.rolname IS NULL THEN format('CREATE ROLE %I LOGIN;', r.name)
@@ -109,7 +111,15 @@ CREATE FUNCTION @extschema@.va_stats()
 		('rejected.unknown_number', 'calls', 'calls to a number that no tenant has'),
 		('rejected.inactive_tenant', 'calls', 'calls to a tenant that is not active'),
 		('rejected.wrong_account', 'requests', 'webhooks signed by an account that is not the tenant''s'),
-		('rejected.busy_tenant', 'calls', 'calls beyond a tenant''s max_concurrent_calls')),
+		('rejected.busy_tenant', 'calls', 'calls beyond a tenant''s max_concurrent_calls'),
+		('outbox.dispatchers', 'processes', 'dispatcher processes that reported within the last 30 s'),
+		('outbox.waiting', 'effects', 'effects that are ready, held back or to be tried again'),
+		('outbox.scheduled', 'effects', 'of these, effects whose time has not come'),
+		('outbox.under_way', 'effects', 'effects that a dispatcher has'),
+		('outbox.unknown', 'effects', 'effects whose outcome is not known yet'),
+		('outbox.dead', 'effects', 'dead letters: see the table outbox_dead'),
+		('outbox.oldest_s', 's', 'how long the effect that waits longest has been due'),
+		('outbox.blocked', 'queues', 'tenants and services whose circuit breaker is open')),
 	reports AS (
 		SELECT n.name, n.value, s.reported_at > now() - interval '30 seconds' AS fresh
 		FROM @extschema@.gateway_status s, @extschema@.va_report_numbers(s.report) n WHERE n.name <> 'pid'),
@@ -117,6 +127,7 @@ CREATE FUNCTION @extschema@.va_stats()
 		SELECT r.name, CASE WHEN r.name = 'uptime_s' THEN max(r.value) ELSE sum(r.value) END AS value FROM reports r
 		WHERE r.fresh OR NOT @extschema@.va_is_gauge(r.name) GROUP BY r.name
 		UNION ALL SELECT c.name, sum(c.value) FROM @extschema@.gateway_counters c GROUP BY c.name
+		UNION ALL SELECT o.name, o.value FROM @extschema@.va_outbox_numbers() o
 		UNION ALL SELECT 'gateways', count(*) FROM @extschema@.gateway_status s WHERE s.reported_at > now() - interval '30 seconds')
 	SELECT coalesce(k.name, m.name), coalesce(sum(m.value), 0), k.unit, k.description
 	FROM known k FULL JOIN measured m ON m.name = k.name

@@ -11,7 +11,7 @@ CREATE TEMP VIEW our_views AS SELECT c.oid, c.relname::text AS name, c.reloption
 CREATE TEMP VIEW our_functions AS SELECT p.oid::regprocedure::text AS name, p.* FROM members m JOIN pg_proc p ON p.oid = m.objid AND m.classid = 'pg_proc'::regclass;
 
 SELECT cmp_ok((SELECT count(*) FROM our_tables), '>=', 22::bigint, 'the tables are there');
-SELECT is((SELECT count(*)::int FROM members m WHERE m.classid = 'pg_class'::regclass AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = m.objid AND c.relkind IN ('r', 'v'))), 0, 'no sequences: ids are UUIDs');
+SELECT is((SELECT count(*)::int FROM members m WHERE m.classid = 'pg_class'::regclass AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = m.objid AND c.relkind IN ('r', 'v') OR c.relname = 'outbox_id_seq')), 0, 'no sequences but the outbox''s: ids are UUIDs');
 
 -- every table
 SELECT ok(t.oid = ANY (e.extconfig), t.name || ' is dumped') FROM our_tables t, pg_extension e WHERE e.extname = 'voiceagent' ORDER BY t.name;
@@ -37,7 +37,8 @@ SELECT is((SELECT array_agg(f.proname::text ORDER BY f.proname) FROM our_functio
 SELECT is((SELECT array_agg(DISTINCT f.proname::text ORDER BY f.proname::text) FROM our_functions f WHERE has_function_privilege('voiceagent_gateway', f.oid, 'EXECUTE') AND NOT has_function_privilege('public', f.oid, 'EXECUTE')),
 	ARRAY['va_api_key_check', 'va_call_events', 'va_call_session', 'va_call_stream_start', 'va_call_tool', 'va_gateway_config', 'va_gateway_report', 'va_secret_read',
 	'va_webhook_voice_after_stream', 'va_webhook_voice_answer', 'va_webhook_voice_fallback', 'va_webhook_voice_recording', 'va_webhook_voice_status', 'va_webhook_voice_stream_status', 'va_webhook_voice_transcription', 'va_webhook_voice_voicemail'], 'what the gateway may call');
-SELECT is((SELECT array_agg(f.name) FROM our_functions f WHERE has_function_privilege('voiceagent_dispatcher', f.oid, 'EXECUTE') AND NOT has_function_privilege('public', f.oid, 'EXECUTE')), NULL, 'what the dispatcher may call: nothing yet');
+SELECT is((SELECT array_agg(f.proname::text ORDER BY f.proname::text) FROM our_functions f WHERE has_function_privilege('voiceagent_dispatcher', f.oid, 'EXECUTE') AND NOT has_function_privilege('public', f.oid, 'EXECUTE')),
+	ARRAY['va_outbox_begin', 'va_outbox_claim', 'va_outbox_report', 'va_outbox_settle', 'va_outbox_sweep'], 'what the dispatcher may call');
 SELECT is((SELECT array_agg(f.name) FROM our_functions f, unnest(ARRAY['voiceagent_admin', 'voiceagent_agent', 'voiceagent_bi']) r WHERE f.proname IN ('va_encrypt', 'va_decrypt', 'va_secret_read', 'va_tool_run') AND has_function_privilege(r, f.oid, 'EXECUTE')), NULL, 'nobody but the gateway reads a secret');
 SELECT is((SELECT array_agg(f.name) FROM our_functions f WHERE f.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND f.proname NOT IN ('va_key_id', 'va_version') AND NOT f.proisstrict), NULL, 'C functions take no NULL');
 

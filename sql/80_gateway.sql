@@ -113,6 +113,7 @@ BEGIN
 	UPDATE @extschema@.agent_reservations r SET released_at = now(), handled = false -- reserved without a call, and forgotten
 	WHERE r.released_at IS NULL AND r.call_id IS NULL AND r.reserved_at < now() - interval '1 day';
 	PERFORM @extschema@.va_retention_apply();
+	PERFORM @extschema@.va_files_expire();
 	PERFORM @extschema@.va_outbox_forget();
 END
 $$;

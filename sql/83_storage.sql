@@ -8,7 +8,7 @@ CREATE TABLE @extschema@.stored_files (
 	call_id UUID REFERENCES @extschema@.calls(id) ON DELETE SET NULL,
 	kind TEXT NOT NULL CHECK (kind IN ('recording', 'transcript', 'document')),
 	name TEXT NOT NULL CHECK (name ~ '^[^/\\[:cntrl:]]{1,200}$' AND name NOT IN ('.', '..')),    -- as a user sees it
-	media_type TEXT NOT NULL DEFAULT 'application/octet-stream' CHECK (media_type ~ '^[a-z]+/[A-Za-z0-9.+-]+$'),
+	media_type TEXT NOT NULL DEFAULT 'application/octet-stream' CHECK (media_type ~ '^[a-z]+/[A-Za-z0-9.+-]+(; ?charset=[A-Za-z0-9-]+)?$'),
 	status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'stored', 'failed')),
 	error_message TEXT,
 	place TEXT NOT NULL CHECK (place IN ('file', 's3')),
@@ -30,17 +30,29 @@ INSERT INTO @extschema@.outbox_kinds (kind, description, prepare, settle, repeat
 	('storage.recording', 'A call''s recording, from Twilio to storage', 'va_prepare_storage_recording', 'va_settle_storage', true, 'bulk', 10, 600000, true),
 	('storage.put', 'A text or document, from the database to storage', 'va_prepare_storage_put', 'va_settle_storage', true, 'bulk', 10, 120000, true),
 	('storage.delete', 'A file that is no longer wanted', 'va_prepare_storage_delete', NULL, true, 'bulk', 12, 60000, true);
+-- A document travels in its request: a few at once, so that they do not fill a dispatcher's memory.
+INSERT INTO @extschema@.outbox_providers (provider, concurrency, is_builtin) VALUES ('storage', 4, true);
+
+INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, pattern, expected, default_value, description) VALUES
+('storage', '{object}', NULL, NULL, NULL, NULL, '{}', 'Where recordings, transcripts and documents are kept; without an endpoint and a bucket: in files on the database''s host. Counts as a whole, not member by member.'),
+('storage.bucket', '{text}', 3, 63, '^[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]$', 'the name of a bucket', NULL, 'The bucket; its keys are the secrets s3_access_key and s3_secret_key.'),
+('storage.delete_at_twilio', '{boolean}', NULL, NULL, NULL, NULL, 'false', 'Is a recording deleted at Twilio once it is stored here?'),
+('storage.endpoint', '{text}', 0, 300, '^https?://[^[:space:]/?#@]+/?$', 'a scheme and a host like "https://s3.example.com"', NULL, 'Where the S3-compatible storage is.'),
+('storage.path_style', '{boolean}', NULL, NULL, NULL, NULL, 'true', 'true: the bucket is part of the path; false: of the host, as Amazon has it.'),
+('storage.prefix', '{text}', 0, 200, '^(?!.*(^|/)\.)[A-Za-z0-9._=/-]*$', 'letters, digits and any of . _ = - /', NULL, 'Stands before the name of each object.'),
+('storage.region', '{text}', 1, 50, '^[a-z0-9-]+$', 'a region like "eu-central-1"', '"us-east-1"', 'The bucket''s region; many makers take any.'),
+('storage.transcripts', '{boolean}', NULL, NULL, NULL, NULL, 'false', 'Is each call''s transcript kept as a file, too?');
 
 CREATE FUNCTION @extschema@.va_hmac_sha256(key text, message text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_hmac_sha256';
 -- A link to an object of S3 that anybody may read for so many seconds.
-CREATE FUNCTION @extschema@.va_s3_link(endpoint text, region text, access_key text, secret_key text, path text, valid_s integer, at timestamptz) RETURNS text
+CREATE FUNCTION @extschema@.va_s3_link(endpoint text, region text, access_key text, secret_key text, bucket text, path_style boolean, key text,
+		valid_s integer, at timestamptz) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_s3_link';
 
 -- ---- places -------------------------------------------------------------------------------------
 
--- The tenant's setting: {"endpoint": "https://s3.example.com", "region": "eu-1", "bucket": "b", "prefix": "calls/",
--- "path_style": true, "delete_at_twilio": true, "transcripts": true}; without an endpoint and a bucket: files.
+-- The setting `storage` that holds for a tenant.
 CREATE FUNCTION @extschema@.va_storage_setting(p_tenant uuid) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -60,7 +72,9 @@ BEGIN
 	END IF;
 	RETURN jsonb_build_object('path', coalesce(v_storage ->> 'prefix', '') || v_path, 'endpoint', v_storage ->> 'endpoint',
 		'region', coalesce(v_storage ->> 'region', 'us-east-1'), 'bucket', v_storage ->> 'bucket',
-		'path_style', coalesce((v_storage ->> 'path_style')::boolean, true));
+		'path_style', coalesce((v_storage ->> 'path_style')::boolean, true),
+		-- Said by the tenant and not by the administrator: no address of this network is reached that way.
+		'tenant_url', (SELECT jsonb_typeof(t.settings -> 'storage') = 'object' FROM @extschema@.tenants t WHERE t.id = p_tenant));
 END
 $$;
 
@@ -84,8 +98,7 @@ BEGIN
 	IF v_access IS NULL OR v_secret IS NULL THEN
 		RETURN NULL;
 	END IF;
-	RETURN p_target || jsonb_build_object('place', 's3', 'access_key', v_access, 'secret_key', v_secret, 'tenant_url',
-		(SELECT jsonb_typeof(t.settings -> 'storage') = 'object' FROM @extschema@.tenants t WHERE t.id = p_tenant));
+	RETURN p_target || jsonb_build_object('place', 's3', 'access_key', v_access, 'secret_key', v_secret);
 END
 $$;
 
@@ -144,8 +157,8 @@ DECLARE
 	v_account text := @extschema@.va_tenant_account(o.tenant_id);
 	v_token text := @extschema@.va_secret_read(o.tenant_id, 'twilio_auth_token');
 BEGIN
-	IF NOT EXISTS (SELECT FROM @extschema@.calls c WHERE c.id = o.call_id AND c.recording_sid = o.payload ->> 'recording_sid') THEN
-		RETURN jsonb_build_object('skip', 'the recording was erased');
+	IF NOT EXISTS (SELECT FROM @extschema@.stored_files f WHERE f.id::text = o.payload ->> 'file_id') THEN
+		RETURN jsonb_build_object('skip', 'the recording was deleted before it was stored');
 	ELSIF v_account IS NULL OR v_token IS NULL THEN
 		RETURN jsonb_build_object('fail', jsonb_build_object('code', 'no_secret', 'text', 'the Twilio account or its token is not set',
 			'hint', 'Set twilio_account_sid and the secret twilio_auth_token; then call va_outbox_retry.'));
@@ -178,6 +191,46 @@ BEGIN
 END
 $$;
 
+-- ---- what goes ----------------------------------------------------------------------------------
+
+-- Removes what lies at a target. A file on this host is the platform's to remove, also when its tenant goes; a
+-- bucket is the tenant's, and nobody is left to open it then.
+CREATE FUNCTION @extschema@.va_storage_remove(p_tenant uuid, p_key text, p_target jsonb, p_run_at timestamptz DEFAULT now()) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF NOT p_target ? 'bucket' THEN
+		PERFORM @extschema@.va_outbox_add(NULL, 'storage.delete', p_key, jsonb_build_object('target', p_target), run_at => p_run_at);
+	ELSIF EXISTS (SELECT FROM @extschema@.tenants t WHERE t.id = p_tenant) THEN
+		PERFORM @extschema@.va_outbox_add(p_tenant, 'storage.delete', p_key, jsonb_build_object('target', p_target), run_at => p_run_at);
+	END IF;
+END
+$$;
+
+-- A row that goes takes its file with it: by hand, with its time, or when a person is erased. One that is just being
+-- stored would arrive after its removal: that waits until no attempt can be under way any more.
+CREATE FUNCTION @extschema@.va_file_dropped() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM @extschema@.va_storage_remove(OLD.tenant_id, OLD.id::text, OLD.target,
+		CASE WHEN OLD.status = 'pending' THEN now() + interval '15 minutes' ELSE now() END);
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER stored_files_dropped AFTER DELETE ON @extschema@.stored_files FOR EACH ROW
+	EXECUTE FUNCTION @extschema@.va_file_dropped();
+
+-- Has a recording deleted at Twilio, where there is an effect for that. False when there is nothing to delete.
+CREATE FUNCTION @extschema@.va_recording_drop(p_tenant uuid, p_call uuid, p_sid text) RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF p_sid IS NULL OR p_tenant IS NULL OR NOT EXISTS (SELECT FROM @extschema@.outbox_kinds k WHERE k.kind = 'twilio.recording_delete') THEN
+		RETURN false;
+	END IF;
+	PERFORM @extschema@.va_outbox_add(p_tenant, 'twilio.recording_delete', p_sid, jsonb_build_object('sid', p_sid), call => p_call);
+	RETURN true;
+END
+$$;
+
 -- p_result of what is done: {"bytes", "sha256"}.
 CREATE FUNCTION @extschema@.va_settle_storage(o @extschema@.outbox, p_outcome text, p_result jsonb) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -189,34 +242,31 @@ BEGIN
 			bytes = (p_result ->> 'bytes')::bigint, sha256 = p_result ->> 'sha256'
 		WHERE s.id::text = o.payload ->> 'file_id' RETURNING * INTO f;
 		IF f.id IS NULL THEN
-			-- Erased while it was on its way: what has arrived goes again.
-			PERFORM @extschema@.va_outbox_add(o.tenant_id, 'storage.delete', o.payload ->> 'file_id', jsonb_build_object('target', o.payload -> 'target'));
+			-- Deleted while it was on its way: what has arrived goes again.
+			PERFORM @extschema@.va_storage_remove(o.tenant_id, (o.payload ->> 'file_id') || '/late', o.payload -> 'target');
 		ELSIF f.kind = 'recording' AND (@extschema@.va_storage_setting(f.tenant_id) -> 'delete_at_twilio') = 'true' THEN
-			PERFORM @extschema@.va_outbox_add(f.tenant_id, 'twilio.recording_delete', o.payload ->> 'recording_sid',
-				jsonb_build_object('recording_sid', o.payload ->> 'recording_sid'), call => f.call_id);
+			PERFORM @extschema@.va_recording_drop(f.tenant_id, f.call_id, o.payload ->> 'recording_sid');
 		END IF;
 	ELSIF p_outcome IN ('failed', 'dead', 'skipped') THEN
-		UPDATE @extschema@.stored_files s SET status = 'failed', error_message = left(coalesce(p_result ->> 'text', p_result ->> 'why'), 1000)
-		WHERE s.id::text = o.payload ->> 'file_id';
+		UPDATE @extschema@.stored_files s SET status = 'failed', error_message = left(coalesce(p_result ->> 'why',
+			concat_ws('. ', @extschema@.va_outbox_words(p_result), p_result ->> 'hint')), 1000)
+		WHERE s.id::text = o.payload ->> 'file_id' AND s.status <> 'stored';
 	END IF;
 END
 $$;
 
--- A row that goes takes its file with it: by hand, with its tenant's retention, or when a person is erased.
-CREATE FUNCTION @extschema@.va_file_dropped() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- What is older than so long, of a tenant and kind: at most p_limit; returns how many went. For retention_days.
+CREATE FUNCTION @extschema@.va_files_forget(p_tenant uuid, p_kind text, p_age interval, p_limit integer) RETURNS integer
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_count integer;
 BEGIN
-	IF EXISTS (SELECT FROM @extschema@.tenants t WHERE t.id = OLD.tenant_id) THEN
-		PERFORM @extschema@.va_outbox_add(OLD.tenant_id, 'storage.delete', OLD.id::text, jsonb_build_object('target', OLD.target));
-	ELSE
-		-- The tenant goes too: nobody is left to pay for its bucket, but files on this host are ours to remove.
-		PERFORM @extschema@.va_outbox_add(NULL, 'storage.delete', OLD.id::text, jsonb_build_object('target', OLD.target)) WHERE OLD.place = 'file';
-	END IF;
-	RETURN NULL;
+	DELETE FROM @extschema@.stored_files f WHERE f.id IN (SELECT o.id FROM @extschema@.stored_files o
+		WHERE o.tenant_id = p_tenant AND o.kind = p_kind AND o.created_at < now() - p_age LIMIT p_limit FOR UPDATE SKIP LOCKED);
+	GET DIAGNOSTICS v_count = ROW_COUNT;
+	RETURN v_count;
 END
 $$;
-CREATE TRIGGER stored_files_dropped AFTER DELETE ON @extschema@.stored_files FOR EACH ROW
-	EXECUTE FUNCTION @extschema@.va_file_dropped();
 
 -- ---- transcripts and documents ------------------------------------------------------------------
 
@@ -234,7 +284,7 @@ CREATE FUNCTION @extschema@.va_call_transcribed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF (@extschema@.va_storage_setting(NEW.tenant_id) -> 'transcripts') = 'true' THEN
-		PERFORM @extschema@.va_file_add('transcript', NEW.tenant_id, NEW.lead_id, NEW.id, NEW.id || '.txt', 'text/plain', '.txt', 'storage.put', '{}',
+		PERFORM @extschema@.va_file_add('transcript', NEW.tenant_id, NEW.lead_id, NEW.id, NEW.id || '.txt', 'text/plain; charset=utf-8', '.txt', 'storage.put', '{}',
 			now() + interval '1 minute');
 	END IF;
 	RETURN NULL;
@@ -251,8 +301,12 @@ CREATE FUNCTION @extschema@.va_file_put(tenant uuid, name text, content bytea, m
 #variable_conflict use_column
 BEGIN
 	PERFORM @extschema@.va_assert_acts_for(tenant);
-	IF @extschema@.va_filled(va_file_put.name) IS NULL OR content IS NULL OR length(content) > 8388608 THEN
-		RAISE EXCEPTION 'a file has a name and at most 8 MiB' USING ERRCODE = 'VA005';
+	IF (va_file_put.name ~ '^[^/\\[:cntrl:]]{1,200}$' AND va_file_put.name NOT IN ('.', '..')) IS NOT TRUE THEN
+		RAISE EXCEPTION 'a file has a name of 1 to 200 characters without slashes' USING ERRCODE = 'VA005';
+	ELSIF (length(content) <= 8388608) IS NOT TRUE THEN
+		RAISE EXCEPTION 'a file has a content of at most 8 MiB' USING ERRCODE = 'VA005';
+	ELSIF (va_file_put.media_type ~ '^[a-z]+/[A-Za-z0-9.+-]+(; ?charset=[A-Za-z0-9-]+)?$') IS NOT TRUE THEN
+		RAISE EXCEPTION '"%" is no media type', coalesce(va_file_put.media_type, 'NULL') USING ERRCODE = 'VA005', HINT = 'It looks like "application/pdf".';
 	ELSIF lead IS NOT NULL AND (@extschema@.va_lead_row(lead)).tenant_id IS DISTINCT FROM tenant THEN
 		RAISE EXCEPTION 'unknown lead %', lead USING ERRCODE = 'VA020';
 	END IF;
@@ -275,7 +329,7 @@ BEGIN
 		v_key := @extschema@.va_secret_read(NULL, 'file_link_key');
 	END IF;
 	IF v_key IS NULL THEN
-		v_key := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+		v_key := replace(gen_random_uuid()::text || gen_random_uuid(), '-', '');
 		PERFORM @extschema@.va_secret_set(NULL, 'file_link_key', v_key);
 	END IF;
 	RETURN v_key;
@@ -307,27 +361,25 @@ BEGIN
 	IF v_access IS NULL THEN
 		RAISE EXCEPTION 'the keys of the bucket are not set' USING ERRCODE = 'VA007', HINT = 'va_secret_set sets s3_access_key and s3_secret_key.';
 	END IF;
-	RETURN @extschema@.va_s3_link(CASE WHEN (f.target ->> 'path_style')::boolean THEN f.target ->> 'endpoint'
-			ELSE regexp_replace(f.target ->> 'endpoint', '^(https?://)', '\1' || (f.target ->> 'bucket') || '.') END,
-		f.target ->> 'region', v_access ->> 'access_key', v_access ->> 'secret_key',
-		CASE WHEN (f.target ->> 'path_style')::boolean THEN '/' || (f.target ->> 'bucket') ELSE '' END || '/' || (f.target ->> 'path'), v_seconds, now());
+	RETURN @extschema@.va_s3_link(f.target ->> 'endpoint', f.target ->> 'region', v_access ->> 'access_key', v_access ->> 'secret_key',
+		f.target ->> 'bucket', (f.target ->> 'path_style')::boolean, f.target ->> 'path', v_seconds, now());
 END
 $$;
 
 -- For the gateway: the file behind a link; no row when the link is wrong, too old, or its file gone.
 CREATE FUNCTION @extschema@.va_file_open(p_file text, p_expires text, p_signature text)
-	RETURNS TABLE (path text, name text, media_type text, bytes bigint)
+	RETURNS TABLE (path text, name text, media_type text, bytes bigint, sha256 text)
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF (p_file ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' AND p_expires ~ '^[0-9]{1,12}$') IS NOT TRUE THEN
 		RETURN;
 	ELSIF p_expires::bigint < extract(epoch FROM now()) OR p_expires::bigint > extract(epoch FROM now()) + 604801
 	   -- Equal digests of both: the time that comparing takes tells nothing of the right one.
-	   OR sha256(convert_to(@extschema@.va_hmac_sha256(@extschema@.va_file_link_key(), p_file || '.' || p_expires), 'UTF8'))
-			IS DISTINCT FROM sha256(convert_to(p_signature, 'UTF8')) THEN
+	   OR pg_catalog.sha256(convert_to(@extschema@.va_hmac_sha256(@extschema@.va_file_link_key(), p_file || '.' || p_expires), 'UTF8'))
+			IS DISTINCT FROM pg_catalog.sha256(convert_to(p_signature, 'UTF8')) THEN
 		RETURN;
 	END IF;
-	RETURN QUERY SELECT @extschema@.va_files_directory() || '/' || (f.target ->> 'path'), f.name, f.media_type, f.bytes
+	RETURN QUERY SELECT @extschema@.va_files_directory() || '/' || (f.target ->> 'path'), f.name, f.media_type, f.bytes, f.sha256
 	FROM @extschema@.stored_files f WHERE f.id = p_file::uuid AND f.status = 'stored' AND f.place = 'file';
 END
 $$;

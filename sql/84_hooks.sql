@@ -28,10 +28,16 @@ ALTER TABLE @extschema@.human_agents
 INSERT INTO @extschema@.outbox_kinds (kind, description, prepare, settle, repeatable, lane, max_attempts, timeout_ms, is_builtin) VALUES
 	('hook.post', 'A domain event for an end point of the tenant', 'va_prepare_hook_post', 'va_settle_hook_post', true, 'bulk', 12, 15000, true),
 	('push.ntfy', 'A short message to a person''s phone', 'va_prepare_push_ntfy', NULL, true, 'live', 4, 10000, true);
+INSERT INTO @extschema@.outbox_providers (provider, concurrency, is_builtin) VALUES ('hook', 10, true), ('push', 4, true);
+
+INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, pattern, expected, default_value, description) VALUES
+('ntfy', '{object}', NULL, NULL, NULL, NULL, '{}', 'The service that brings short messages to people''s phones; its token is the secret ntfy_token.'),
+('ntfy.base_url', '{text}', 0, 500, '^https?://[^[:space:]]+$', 'a URL like "https://ntfy.example.com"', '"https://ntfy.sh"', 'Where it is.');
 
 -- ---- events to end points -----------------------------------------------------------------------
 
--- One effect a hook that wants the event, and none for events that were restored or copied.
+-- One effect a hook that wants the event, and none for events that were restored or copied. That an event could not be
+-- brought to a hook is no event for hooks: the end point that is down would be told of its own silence without end.
 CREATE FUNCTION @extschema@.va_event_hooks() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -44,7 +50,8 @@ BEGIN
 END
 $$;
 CREATE TRIGGER analytics_events_hooks AFTER INSERT ON @extschema@.analytics_events FOR EACH ROW
-	WHEN (NEW.tenant_id IS NOT NULL AND NEW.created_at = now())
+	WHEN (NEW.tenant_id IS NOT NULL AND NEW.created_at = now()
+		AND NOT (NEW.event_type = 'outbox.dead' AND coalesce(NEW.event_data ->> 'kind' = 'hook.post', false)))
 	EXECUTE FUNCTION @extschema@.va_event_hooks();
 
 CREATE FUNCTION @extschema@.va_prepare_hook_post(o @extschema@.outbox) RETURNS jsonb
@@ -66,7 +73,7 @@ BEGIN
 END
 $$;
 
--- A hook that has taken nothing for five days is disabled, and says so.
+-- A hook is disabled, and an event says so, when it has taken nothing for five days or says itself (410) that it is gone.
 CREATE FUNCTION @extschema@.va_settle_hook_post(o @extschema@.outbox, p_outcome text, p_result jsonb) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -80,7 +87,7 @@ BEGIN
 		RETURN;
 	END IF;
 	UPDATE @extschema@.event_hooks e SET failing_since = coalesce(e.failing_since, now()), last_error = left(p_result ->> 'text', 500),
-		enabled = e.enabled AND coalesce(e.failing_since, now()) > now() - interval '5 days'
+		enabled = e.enabled AND coalesce(e.failing_since, now()) > now() - interval '5 days' AND p_result ->> 'http_status' IS DISTINCT FROM '410'
 	WHERE e.id::text = o.payload ->> 'hook_id' RETURNING * INTO h;
 	IF h.id IS NOT NULL AND NOT h.enabled AND o.payload #>> '{event,type}' <> 'hook_disabled' THEN
 		PERFORM @extschema@.va_emit(o.tenant_id, 'hook_disabled', NULL, NULL, jsonb_build_object('hook_id', h.id, 'url', h.url, 'error', h.last_error));
@@ -114,9 +121,10 @@ $$;
 CREATE FUNCTION @extschema@.va_prepare_push_ntfy(o @extschema@.outbox) RETURNS jsonb
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_ntfy jsonb := @extschema@.va_setting((SELECT t.settings FROM @extschema@.tenants t WHERE t.id = o.tenant_id), 'ntfy');
+	v_own jsonb := (SELECT t.settings FROM @extschema@.tenants t WHERE t.id = o.tenant_id);
 BEGIN
-	RETURN jsonb_strip_nulls(jsonb_build_object('tenant_url', v_ntfy ? 'base_url', 'url', coalesce(v_ntfy ->> 'base_url', 'https://ntfy.sh'),
+	RETURN jsonb_strip_nulls(jsonb_build_object('tenant_url', coalesce(jsonb_typeof(v_own -> 'ntfy') = 'object', false),
+		'url', coalesce(@extschema@.va_setting(v_own, 'ntfy') ->> 'base_url', 'https://ntfy.sh'),
 		'token', @extschema@.va_secret_read(o.tenant_id, 'ntfy_token'), 'body', o.payload));
 END
 $$;

@@ -5,6 +5,29 @@
 
 INSERT INTO @extschema@.outbox_kinds (kind, description, prepare, settle, repeatable, lane, max_attempts, timeout_ms, is_builtin) VALUES
 	('otlp.trace', 'The trace of a call for a collector', 'va_prepare_otlp_trace', NULL, true, 'bulk', 6, 15000, true);
+INSERT INTO @extschema@.outbox_providers (provider, concurrency, is_builtin) VALUES ('otlp', 4, true);
+
+-- Headers of a request: texts that stay on their line.
+CREATE FUNCTION @extschema@.va_check_headers(p_name text, p_value jsonb) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_key text;
+	v_value jsonb;
+BEGIN
+	FOR v_key, v_value IN SELECT * FROM jsonb_each(p_value) LOOP
+		IF v_key !~ '^[A-Za-z0-9-]{1,100}$' OR jsonb_typeof(v_value) <> 'string' OR v_value #>> '{}' !~ '^[\x20-\x7e]{0,800}$' THEN
+			RAISE EXCEPTION 'setting "%" holds a header that cannot be sent: "%"', p_name, v_key
+				USING ERRCODE = 'VA009', HINT = 'A name of letters, digits and hyphens, and a text of one line.';
+		END IF;
+	END LOOP;
+END
+$$;
+
+INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, pattern, expected, open, checked_by, default_value, description) VALUES
+('otlp', '{object}', NULL, NULL, NULL, NULL, false, NULL, '{}', 'Traces of calls for a collector (OpenTelemetry).'),
+('otlp.content', '{boolean}', NULL, NULL, NULL, NULL, false, NULL, 'false', 'Do traces hold what was said?'),
+('otlp.endpoint', '{text}', 0, 500, '^https?://[^[:space:]]+$', 'a URL like "https://collector.example.com/v1/traces"', false, NULL, NULL, 'Where traces are posted as OTLP/HTTP JSON; unset: nowhere.'),
+('otlp.headers', '{object}', NULL, NULL, NULL, NULL, true, 'va_check_headers', '{}', 'Headers of these requests; secret ones go into the secret otlp_headers.');
 
 CREATE FUNCTION @extschema@.va_trace_id(p_call uuid) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -140,8 +163,7 @@ CREATE TRIGGER calls_traced AFTER UPDATE OF status ON @extschema@.calls FOR EACH
 	WHEN (NEW.status IN ('completed', 'busy', 'failed', 'no-answer', 'canceled') AND OLD.status IS DISTINCT FROM NEW.status)
 	EXECUTE FUNCTION @extschema@.va_call_traced();
 
--- The setting `otlp`: {"endpoint": "https://collector/v1/traces", "content": false, "headers": {"x-project": "…"}}; a key
--- belongs in the secret otlp_headers, written as "name: value" lines.
+-- A key belongs in the secret otlp_headers, written as "name: value" lines.
 CREATE FUNCTION @extschema@.va_prepare_otlp_trace(o @extschema@.outbox) RETURNS jsonb
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -151,7 +173,7 @@ BEGIN
 	IF v_otlp ->> 'endpoint' IS NULL OR NOT EXISTS (SELECT FROM @extschema@.calls c WHERE c.id = o.call_id) THEN
 		RETURN jsonb_build_object('skip', 'traces are off, or the call is gone');
 	END IF;
-	RETURN jsonb_build_object('tenant_url', jsonb_typeof(v_own -> 'otlp') = 'object', 'url', v_otlp ->> 'endpoint', 'headers', coalesce(v_otlp -> 'headers', '{}'),
+	RETURN jsonb_build_object('tenant_url', coalesce(jsonb_typeof(v_own -> 'otlp') = 'object', false), 'url', v_otlp ->> 'endpoint', 'headers', coalesce(v_otlp -> 'headers', '{}'),
 		'secret_headers', @extschema@.va_secret_read(o.tenant_id, 'otlp_headers'),
 		'body', @extschema@.va_call_trace(o.call_id, (v_otlp -> 'content') = 'true'));
 END

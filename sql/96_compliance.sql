@@ -473,7 +473,7 @@ BEGIN
 END
 $$;
 
--- Takes everything personal out of calls; what is left are times, counts and results. Every column that is not
+-- Takes everything personal out of calls, their files and recordings too; what is left are times, counts and results. Every column that is not
 -- named here as harmless is set to its default, so that a new one is erased unless somebody decides otherwise.
 CREATE FUNCTION @extschema@.va_calls_blank(p_calls uuid[]) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -485,6 +485,9 @@ DECLARE
 			'recording_duration', 'sentiment_score', 'outcome', 'created_at', 'updated_at', 'phone_number_id'));
 	v_count integer;
 BEGIN
+	DELETE FROM @extschema@.stored_files f WHERE f.call_id = ANY (p_calls);
+	-- Not as an effect of the call, which is about to be forgotten with all that is the person's.
+	PERFORM @extschema@.va_recording_drop(c.tenant_id, NULL, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (p_calls);
 	EXECUTE format('UPDATE @extschema@.calls SET %s WHERE id = ANY ($1)', v_set) USING p_calls;
 	GET DIAGNOSTICS v_count = ROW_COUNT;
 	RETURN v_count;
@@ -584,18 +587,18 @@ BEGIN
 		DELETE FROM @extschema@.tool_invocations i WHERE i.call_id = ANY (v_ids);
 		DELETE FROM @extschema@.conversation_sessions s WHERE s.call_id = ANY (v_ids);
 		UPDATE @extschema@.calls c SET transcript = '[]', transcript_summary = NULL, entities_extracted = '{}' WHERE c.id = ANY (v_ids);
-		v_done := v_done || jsonb_build_object('transcripts', cardinality(v_ids));
+		v_done := v_done || jsonb_build_object('transcripts', cardinality(v_ids) + @extschema@.va_files_forget(p_tenant, 'transcript', v_age, p_limit));
 	END IF;
 	v_age := @extschema@.va_retention_days(p_settings, 'recordings');
 	IF v_age IS NOT NULL THEN
 		FOR v_ids IN SELECT ARRAY(SELECT c.id FROM @extschema@.calls c WHERE c.tenant_id = p_tenant AND c.ended_at < now() - v_age
 			AND c.recording_url IS NOT NULL LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED)
 		LOOP
-			-- The recording itself lies with Twilio: whoever listens to this event deletes it there.
+			PERFORM @extschema@.va_recording_drop(p_tenant, c.id, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (v_ids);
 			PERFORM @extschema@.va_emit(p_tenant, 'recording_expired', c.id, c.lead_id,
 				jsonb_build_object('recording_sid', c.recording_sid, 'url', c.recording_url)) FROM @extschema@.calls c WHERE c.id = ANY (v_ids);
 			UPDATE @extschema@.calls c SET recording_url = NULL, recording_sid = NULL WHERE c.id = ANY (v_ids);
-			v_done := v_done || jsonb_build_object('recordings', cardinality(v_ids));
+			v_done := v_done || jsonb_build_object('recordings', cardinality(v_ids) + @extschema@.va_files_forget(p_tenant, 'recording', v_age, p_limit));
 		END LOOP;
 	END IF;
 	v_age := @extschema@.va_retention_days(p_settings, 'messages');

@@ -91,6 +91,9 @@ read_element(const char *body, size_t len, const char *open, const char *close, 
 	if (to == NULL)
 		return;
 	room = (size_t) (to - from) < size - 1 ? (size_t) (to - from) : size - 1;
+	/* A character that was cut in two goes; what is no UTF-8 at all is no text. */
+	while (room > 0 && (size_t) (to - from) > room && ((unsigned char) from[room] & 0xC0) == 0x80)
+		room--;
 	if (!utf8_valid(from, room))
 		room = 0;
 	memcpy(out, from, room);

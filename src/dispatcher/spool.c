@@ -14,15 +14,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define PART ".part" /* what the name of an unfinished file ends in */
 
 struct spool
 {
 	int fd;
 	bool keep, kept;
 	char place[PATH_MAX]; /* final; "" when it has none */
-	char part[PATH_MAX]; /* while it is written */
+	char part[PATH_MAX]; /* where it is written */
 	EVP_MD_CTX *digest;
 	uint64_t bytes;
 	char hash[SIGV4_HASH_SIZE];
@@ -75,31 +78,39 @@ begin_digest(struct spool *s)
 		   va_fail(&s->error, "out of memory");
 }
 
+/* A file that has a place is written beside it, under a name that another attempt takes up again: what a killed
+ * dispatcher left is overwritten. The lock is for the attempt of a dispatcher that was only thought dead. */
 static bool
-open_part(struct spool *s, const char *directory, const char *path)
+open_beside(struct spool *s, const char *directory, const char *path)
 {
-	if (s->keep)
-	{
-		if (!join(s->place, directory, path, "") || !join(s->part, directory, path, ".XXXXXX"))
-			return va_fail(&s->error, "the path of the file is too long");
-		if (mkdir(directory, 0700) != 0 && errno != EEXIST)
-			return va_fail(&s->error, "the folder of stored files cannot be made: %s",
-						   strerror(errno));
-		if (!make_folders(s->part, strlen(directory) + 1, &s->error))
-			return false;
-	}
-	else
-	{
-		const char *tmp = getenv("TMPDIR");
-
-		if (!join(s->part, tmp != NULL && tmp[0] == '/' ? tmp : "/tmp", "voiceagent.XXXXXX", ""))
-			return va_fail(&s->error, "the path of the temporary folder is too long");
-	}
-	s->fd = mkostemp(s->part, O_CLOEXEC);
+	if (!join(s->place, directory, path, "") || !join(s->part, directory, path, PART))
+		return va_fail(&s->error, "the path of the file is too long");
+	if (mkdir(directory, 0700) != 0 && errno != EEXIST)
+		return va_fail(&s->error, "the folder of stored files cannot be made: %s", strerror(errno));
+	if (!make_folders(s->part, strlen(directory) + 1, &s->error))
+		return false;
+	s->fd = open(s->part, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (s->fd < 0)
 		return va_fail(&s->error, "a file cannot be made: %s", strerror(errno));
-	if (!s->keep)
-		unlink(s->part);
+	if (flock(s->fd, LOCK_EX | LOCK_NB) == 0)
+		return ftruncate(s->fd, 0) == 0 ||
+			   va_fail(&s->error, "a file cannot be emptied: %s", strerror(errno));
+	close(s->fd);
+	s->fd = -1;
+	return va_fail(&s->error, "another attempt is still writing the file");
+}
+
+static bool
+open_nameless(struct spool *s)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	if (!join(s->part, tmp != NULL && tmp[0] == '/' ? tmp : "/tmp", "voiceagent.XXXXXX", ""))
+		return va_fail(&s->error, "the path of the temporary folder is too long");
+	s->fd = mkostemp(s->part, O_CLOEXEC);
+	if (s->fd < 0)
+		return va_fail(&s->error, "a temporary file cannot be made: %s", strerror(errno));
+	unlink(s->part);
 	return true;
 }
 
@@ -122,7 +133,8 @@ spool_open(const char *directory, const char *path, bool keep, struct va_error *
 	s->fd = -1;
 	s->keep = keep;
 	s->digest = EVP_MD_CTX_new();
-	if (s->digest == NULL || !begin_digest(s) || !open_part(s, directory, path))
+	if (s->digest == NULL || !begin_digest(s) ||
+		!(keep ? open_beside(s, directory, path) : open_nameless(s)))
 	{
 		va_fail(err, "%s", s->digest == NULL ? "out of memory" : s->error.text);
 		spool_free(s);
@@ -151,14 +163,6 @@ spool_write(struct spool *s, const char *data, size_t len)
 		len -= (size_t) written;
 	}
 	return true;
-}
-
-bool
-spool_rewind(struct spool *s)
-{
-	if (ftruncate(s->fd, 0) != 0 || lseek(s->fd, 0, SEEK_SET) != 0)
-		return va_fail(&s->error, "the file cannot be written anew: %s", strerror(errno));
-	return begin_digest(s);
 }
 
 bool
@@ -244,9 +248,10 @@ spool_free(struct spool *s)
 		return;
 	if (s->fd >= 0)
 	{
-		close(s->fd);
+		/* While it is locked: nobody else's. */
 		if (s->keep && !s->kept)
 			unlink(s->part);
+		close(s->fd);
 	}
 	EVP_MD_CTX_free(s->digest);
 	free(s);
@@ -255,11 +260,15 @@ spool_free(struct spool *s)
 bool
 spool_remove(const char *directory, const char *path, struct va_error *err)
 {
+	static const char *const ends[] = {"", PART};
 	char file[PATH_MAX];
 
-	if (directory[0] != '/' || !good_path(path) || !join(file, directory, path, ""))
-		return va_fail(err, "this is no path of a stored file");
-	if (unlink(file) != 0 && errno != ENOENT)
-		return va_fail(err, "the file cannot be removed: %s", strerror(errno));
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+	{
+		if (directory[0] != '/' || !good_path(path) || !join(file, directory, path, ends[i]))
+			return va_fail(err, "this is no path of a stored file");
+		if (unlink(file) != 0 && errno != ENOENT)
+			return va_fail(err, "the file cannot be removed: %s", strerror(errno));
+	}
 	return true;
 }

@@ -20,8 +20,6 @@ struct spool;
 struct spool *spool_open(const char *directory, const char *path, bool keep, struct va_error *err);
 /* False once something went wrong; spool_error says what. */
 bool spool_write(struct spool *spool, const char *data, size_t len);
-/* Begins anew: what was written is forgotten. */
-bool spool_rewind(struct spool *spool);
 /* The last byte was written: the hash is known from here on, and reading begins at the first byte. */
 bool spool_complete(struct spool *spool);
 uint64_t spool_bytes(const struct spool *spool);
@@ -34,7 +32,7 @@ const char *spool_error(const struct spool *spool);
 /* Removes what was not kept. NULL is fine. */
 void spool_free(struct spool *spool);
 
-/* Removes a kept file; one that is not there is no error. */
+/* Removes a kept file and what a killed attempt left of it; what is not there is no error. */
 bool spool_remove(const char *directory, const char *path, struct va_error *err);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "core/form.h"
 #include "core/json.h"
+#include "gateway/files.h"
 #include "gateway/media.h"
 #include "gateway/signature.h"
 #include "gateway/text.h"
@@ -28,6 +29,7 @@ enum route_kind
 {
 	ROUTE_HEALTH,
 	ROUTE_STREAM,
+	ROUTE_FILE,
 	ROUTE_CALLBACK,
 	ROUTE_TWIML
 };
@@ -35,12 +37,13 @@ enum route_kind
 struct route
 {
 	const char *method;
-	const char *path;
+	const char *path; /* all that begin so, when it ends in a slash */
 	enum route_kind kind;
 	enum sql_id sql;
 };
 
 static const struct route routes[] = {
+	{"GET", "/files/", ROUTE_FILE, SQL_COUNT},
 	{"GET", "/health", ROUTE_HEALTH, SQL_COUNT},
 	{"GET", "/media-stream", ROUTE_STREAM, SQL_COUNT},
 	{"POST", "/webhook/voice/answer", ROUTE_TWIML, SQL_WEBHOOK_ANSWER},
@@ -53,6 +56,23 @@ static const struct route routes[] = {
 	{"POST", "/webhook/voice/voicemail", ROUTE_TWIML, SQL_WEBHOOK_VOICEMAIL},
 };
 
+static bool
+leads_to(const struct route *route, const char *path)
+{
+	size_t len = strlen(route->path);
+
+	return route->path[len - 1] == '/' ? strncmp(path, route->path, len) == 0
+									   : strcmp(path, route->path) == 0;
+}
+
+/* HEAD is GET without the body, where there is one. */
+static bool
+takes_method(const struct route *route, const char *method)
+{
+	return strcmp(route->method, method) == 0 ||
+		   (route->kind == ROUTE_FILE && strcmp(method, "HEAD") == 0);
+}
+
 static const struct route *
 find_route(const struct gateway *g, const struct http_request *req)
 {
@@ -61,7 +81,7 @@ find_route(const struct gateway *g, const struct http_request *req)
 					  g->settings.media_port != g->settings.http_port;
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-		if (strcmp(routes[i].path, path) == 0 &&
+		if (leads_to(&routes[i], path) &&
 			(!media_only || routes[i].kind == ROUTE_STREAM || routes[i].kind == ROUTE_HEALTH))
 			return &routes[i];
 	return NULL;
@@ -260,15 +280,18 @@ on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
 		turn_away(g, ex, REJECT_NOT_FOUND, 404, "no such path\n");
 		return;
 	}
-	if (strcmp(route->method, req->method) != 0)
+	if (!takes_method(route, req->method))
 	{
-		snprintf(allow, sizeof(allow), "Allow: %s\r\n", route->method);
+		snprintf(allow, sizeof(allow), "Allow: %s%s\r\n", route->method,
+				 route->kind == ROUTE_FILE ? ", HEAD" : "");
 		gateway_reject(g, REJECT_METHOD);
 		answer_plain(ex, 405, "method not allowed\n", allow);
 		return;
 	}
 	if (route->kind == ROUTE_HEALTH)
 		answer_health(g, ex);
+	else if (route->kind == ROUTE_FILE)
+		files_request(g, ex, req, urls_route(&g->urls, req->path) + strlen(route->path));
 	else if (route->kind == ROUTE_STREAM)
 	{
 		gateway_reject(g, REJECT_METHOD);

@@ -298,7 +298,8 @@ on_deadline(void *arg)
 {
 	struct http_conn *conn = arg;
 
-	if (conn->output == NULL && (conn->state == CONN_BODY || conn->input_len > 0))
+	if (conn->output == NULL && conn->pieces_left == 0 &&
+		(conn->state == CONN_BODY || conn->input_len > 0))
 		refuse(conn, 408, NULL);
 	else
 		conn_close(conn, false);

@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "core/s3.h"
 #include "core/sigv4.h"
 #include "pg/errcodes.h"
 
@@ -39,42 +40,27 @@ va_hmac_sha256(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(digits));
 }
 
-/* The host of "https://host:port", with the port; the end point's own path is not S3's. */
-static const char *
-host_of(const char *endpoint)
-{
-	const char *host = strstr(endpoint, "://");
-
-	if (host == NULL || host[3] == '\0' || strchr(host + 3, '/') != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_VA_ARGUMENT), errmsg("\"%s\" is no end point of S3", endpoint),
-				 errhint("It is a scheme and a host, as https://s3.example.com.")));
-	return host + 3;
-}
-
-/* va_s3_link(endpoint text, region text, access_key text, secret_key text, path text, valid_s integer,
- * at timestamptz) → a presigned URL; path begins with a slash and is not encoded */
+/* va_s3_link(endpoint text, region text, access_key text, secret_key text, bucket text, path_style boolean, key text,
+ * valid_s integer, at timestamptz) → a presigned URL for GET; key: of the object, not encoded */
 Datum
 va_s3_link(PG_FUNCTION_ARGS)
 {
-	char *endpoint = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	struct sigv4_key key = {.access_key = text_to_cstring(PG_GETARG_TEXT_PP(2)),
 							.secret_key = text_to_cstring(PG_GETARG_TEXT_PP(3)),
 							.region = text_to_cstring(PG_GETARG_TEXT_PP(1))};
-	char *path = palloc(LINK_SIZE);
+	struct s3_address *address = palloc(sizeof(*address));
 	char *query = palloc(LINK_SIZE);
-	struct sigv4_request request = {.method = "GET", .query = "", .host = host_of(endpoint)};
+	struct sigv4_request request = {
+		.method = "GET", .query = "", .host = address->host, .path = address->path};
 	struct va_error err = {""};
 	struct buf b;
 
-	buf_init(&b, path, LINK_SIZE);
-	sigv4_encode_path(&b, text_to_cstring(PG_GETARG_TEXT_PP(4)));
-	request.path = path;
-	request.at_s = timestamptz_to_time_t(PG_GETARG_TIMESTAMPTZ(6));
-	if (b.overflow)
-		ereport(ERROR, (errcode(ERRCODE_VA_ARGUMENT), errmsg("the file's path is too long")));
+	request.at_s = timestamptz_to_time_t(PG_GETARG_TIMESTAMPTZ(8));
 	buf_init(&b, query, LINK_SIZE);
-	if (!sigv4_presign(&key, &request, (unsigned) Max(PG_GETARG_INT32(5), 0), &b, &err))
+	if (!s3_address(address, text_to_cstring(PG_GETARG_TEXT_PP(0)),
+					text_to_cstring(PG_GETARG_TEXT_PP(4)), PG_GETARG_BOOL(5),
+					text_to_cstring(PG_GETARG_TEXT_PP(6)), &err) ||
+		!sigv4_presign(&key, &request, (unsigned) Max(PG_GETARG_INT32(7), 0), &b, &err))
 		ereport(ERROR, (errcode(ERRCODE_VA_ARGUMENT), errmsg("no link can be made: %s", err.text)));
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s%s?%s", endpoint, path, query)));
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s?%s", address->url, query)));
 }

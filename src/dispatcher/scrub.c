@@ -7,6 +7,8 @@
 #include "dispatcher/scrub.h"
 
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,6 +16,7 @@
 
 #define SHORTEST_SECRET 4 /* shorter ones occur by chance */
 #define MAX_DEPTH 8
+#define LONGEST_TEXT 65536 /* what is behind it is not looked at and not kept */
 
 static bool
 names_secret(const char *name)
@@ -70,8 +73,9 @@ replace_all(char *text, struct json_object *value, bool inside, unsigned depth)
 		replace(text, json_object_get_string(value));
 }
 
-void
-scrub_text(char *to, size_t size, const char *text, struct json_object *request)
+/* Copies what jsonb and a terminal take. */
+static void
+copy_clean(char *to, size_t size, const char *text)
 {
 	size_t len = strlen(text);
 	size_t out = 0;
@@ -91,5 +95,19 @@ scrub_text(char *to, size_t size, const char *text, struct json_object *request)
 		i += n;
 	}
 	to[out] = '\0';
-	replace_all(to, request, false, 0);
+}
+
+void
+scrub_text(char *to, size_t size, const char *text, struct json_object *request)
+{
+	/* Secrets go before the cut, which might leave half of one. */
+	char *whole = malloc(LONGEST_TEXT);
+
+	if (whole == NULL)
+		abort(); /* out of memory: there is none to tell of it either */
+	copy_clean(whole, LONGEST_TEXT, text);
+	replace_all(whole, request, false, 0);
+	snprintf(to, size, "%s", whole);
+	to[utf8_cut(to, strlen(to))] = '\0';
+	free(whole);
 }

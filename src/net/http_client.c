@@ -54,9 +54,11 @@ struct http_call
 	size_t reply_headers_len;
 	bool too_large;
 	bool guarded; /* the guard refused the address */
+	bool broke; /* the connection ended without an answer, and curl would have sent it again */
 	bool sink_failed, read_failed;
 	bool finished;
 	CURLcode result;
+	bool may_repeat; /* a request that only asks */
 	bool request_begun; /* the first byte of the request was handed to the socket */
 	char error[CURL_ERROR_SIZE];
 };
@@ -263,7 +265,9 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* Before a request is sent, on a connection that an unguarded request may have left behind. */
+/* Before a request is sent. There are two reasons not to: an unguarded request may have left the
+ * connection behind; and curl sends again by itself, for any method, what it sent on a connection
+ * that was used before and that closed without a word. The service may have done it by then. */
 static int
 on_prerequest(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
@@ -274,6 +278,13 @@ on_prerequest(void *arg, char *remote_ip, char *local_ip, int remote_port, int l
 	(void) local_ip;
 	(void) remote_port;
 	(void) local_port;
+	if (call->request_begun && !call->may_repeat)
+	{
+		call->broke = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	if (!call->options.guard)
+		return CURL_PREREQFUNC_OK;
 	if (inet_pton(AF_INET, remote_ip, ip) == 1)
 		good = address_is_public_v4(ip);
 	else if (inet_pton(AF_INET6, remote_ip, ip) == 1)
@@ -408,6 +419,8 @@ error_words(struct http_call *call)
 {
 	if (call->guarded)
 		return "the address is on this machine or in a private network";
+	if (call->broke)
+		return "connection closed without an answer";
 	if (call->too_large)
 		return "answer too large";
 	if (call->sink_failed)
@@ -646,12 +659,10 @@ set_road(struct http_call *call, const struct http_options *options)
 							 secure(options->url) ? "https" : "http,https") == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_prerequest) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_PREREQDATA, call) == CURLE_OK;
 	if (options->guard)
-	{
 		good &= curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
-		good &= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_prerequest) == CURLE_OK;
-		good &= curl_easy_setopt(easy, CURLOPT_PREREQDATA, call) == CURLE_OK;
-	}
 	if (options->read_body != NULL)
 	{
 		good &= curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read) == CURLE_OK;
@@ -676,6 +687,7 @@ http_client_send(struct http_client *client, const struct http_options *options,
 	call->done = done;
 	call->arg = arg;
 	call->options = *options;
+	call->may_repeat = strcmp(options->method, "GET") == 0 || strcmp(options->method, "HEAD") == 0;
 	call->easy = curl_easy_init();
 	if (call->easy == NULL || !add_headers(call, options->headers) || !set_options(call, options) ||
 		!set_road(call, options))

@@ -6,12 +6,12 @@ here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=../tools/tap.sh
 . "$here/../tools/tap.sh"
 
-# Process ids of this cluster's gateways: the launcher's children.
+# Process ids of this cluster's gateways, among the launcher's children.
 gateway_pids()
 {
   local launcher
   launcher=$(launcher_pid)
-  [ -z "$launcher" ] || pgrep -P "$launcher" || true
+  [ -z "$launcher" ] || pgrep -P "$launcher" -f '^voiceagent gateway' || true
 }
 
 launcher_pid()

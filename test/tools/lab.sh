@@ -148,5 +148,5 @@ lab_transcript()
 lab_gateway_pid()
 {
   pgrep -P "$(va_psql -c "SELECT pid FROM pg_stat_activity
-                           WHERE backend_type = 'voiceagent launcher'")" -x voiceagent | head -n 1
+                           WHERE backend_type = 'voiceagent launcher'")" -f '^voiceagent gateway' | head -n 1
 }

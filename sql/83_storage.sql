@@ -35,7 +35,7 @@ INSERT INTO @extschema@.outbox_providers (provider, concurrency, is_builtin) VAL
 
 INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, pattern, expected, default_value, description) VALUES
 ('storage', '{object}', NULL, NULL, NULL, NULL, '{}', 'Where recordings, transcripts and documents are kept; without an endpoint and a bucket: in files on the database''s host. Counts as a whole, not member by member.'),
-('storage.bucket', '{text}', 3, 63, '^[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]$', 'the name of a bucket', NULL, 'The bucket; its keys are the secrets s3_access_key and s3_secret_key.'),
+('storage.bucket', '{text}', NULL, NULL, '^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$', 'the name of a bucket', NULL, 'The bucket; its keys are the secrets s3_access_key and s3_secret_key.'),
 ('storage.delete_at_twilio', '{boolean}', NULL, NULL, NULL, NULL, 'false', 'Is a recording deleted at Twilio once it is stored here?'),
 ('storage.endpoint', '{text}', 0, 300, '^https?://[^[:space:]/?#@]+/?$', 'a scheme and a host like "https://s3.example.com"', NULL, 'Where the S3-compatible storage is.'),
 ('storage.path_style', '{boolean}', NULL, NULL, NULL, NULL, 'true', 'true: the bucket is part of the path; false: of the host, as Amazon has it.'),
@@ -74,7 +74,7 @@ BEGIN
 		'region', coalesce(v_storage ->> 'region', 'us-east-1'), 'bucket', v_storage ->> 'bucket',
 		'path_style', coalesce((v_storage ->> 'path_style')::boolean, true),
 		-- Said by the tenant and not by the administrator: no address of this network is reached that way.
-		'tenant_url', (SELECT jsonb_typeof(t.settings -> 'storage') = 'object' FROM @extschema@.tenants t WHERE t.id = p_tenant));
+		'tenant_url', EXISTS (SELECT FROM @extschema@.tenants t WHERE t.id = p_tenant AND jsonb_typeof(t.settings -> 'storage') = 'object'));
 END
 $$;
 
@@ -350,7 +350,7 @@ BEGIN
 	IF f.id IS NULL OR NOT @extschema@.va_acts_for(f.tenant_id) THEN
 		RAISE EXCEPTION 'unknown file %', coalesce(file::text, 'NULL') USING ERRCODE = 'VA005', HINT = 'The table stored_files lists them.';
 	ELSIF f.status <> 'stored' THEN
-		RAISE EXCEPTION 'the file is not stored' USING ERRCODE = 'VA005', DETAIL = f.error_message;
+		RAISE EXCEPTION 'the file is not stored' USING ERRCODE = 'VA005', DETAIL = coalesce(f.error_message, 'It is on its way.');
 	ELSIF v_seconds IS NULL THEN
 		RAISE EXCEPTION 'a link is valid for one second to seven days' USING ERRCODE = 'VA005';
 	ELSIF f.place = 'file' THEN

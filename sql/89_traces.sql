@@ -15,7 +15,8 @@ DECLARE
 	v_value jsonb;
 BEGIN
 	FOR v_key, v_value IN SELECT * FROM jsonb_each(p_value) LOOP
-		IF v_key !~ '^[A-Za-z0-9-]{1,100}$' OR jsonb_typeof(v_value) <> 'string' OR v_value #>> '{}' !~ '^[\x20-\x7e]{0,800}$' THEN
+		IF v_key !~ '^[A-Za-z0-9-]{1,100}$' OR jsonb_typeof(v_value) <> 'string' OR v_value #>> '{}' !~ '^[\x20-\x7e]*$'
+		   OR length(v_value #>> '{}') > 800 THEN
 			RAISE EXCEPTION 'setting "%" holds a header that cannot be sent: "%"', p_name, v_key
 				USING ERRCODE = 'VA009', HINT = 'A name of letters, digits and hyphens, and a text of one line.';
 		END IF;

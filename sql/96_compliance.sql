@@ -473,7 +473,7 @@ BEGIN
 END
 $$;
 
--- Takes everything personal out of calls, their files and recordings too; what is left are times, counts and results. Every column that is not
+-- Takes everything personal out of calls, their recordings at Twilio too; what is left are times, counts and results. Every column that is not
 -- named here as harmless is set to its default, so that a new one is erased unless somebody decides otherwise.
 CREATE FUNCTION @extschema@.va_calls_blank(p_calls uuid[]) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -485,7 +485,6 @@ DECLARE
 			'recording_duration', 'sentiment_score', 'outcome', 'created_at', 'updated_at', 'phone_number_id'));
 	v_count integer;
 BEGIN
-	DELETE FROM @extschema@.stored_files f WHERE f.call_id = ANY (p_calls);
 	-- Not as an effect of the call, which is about to be forgotten with all that is the person's.
 	PERFORM @extschema@.va_recording_drop(c.tenant_id, NULL, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (p_calls);
 	EXECUTE format('UPDATE @extschema@.calls SET %s WHERE id = ANY ($1)', v_set) USING p_calls;
@@ -495,7 +494,7 @@ END
 $$;
 
 -- Deletes the rows that a condition finds in each table, in an order that foreign keys allow: a table whose turn
--- comes too early is tried again after the others.
+-- comes too early is tried again after the others. Leads go last: what points at one might forget whose it is.
 CREATE FUNCTION @extschema@.va_person_delete(p_tenant uuid, p_leads uuid[], p_calls uuid[], p_addresses text[]) RETURNS jsonb
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -508,7 +507,7 @@ DECLARE
 BEGIN
 	LOOP
 		v_again := '{}';
-		FOR v_table IN SELECT t.* FROM @extschema@.va_person_tables() t WHERE t.name = ANY (v_left) LOOP
+		FOR v_table IN SELECT t.* FROM @extschema@.va_person_tables() t WHERE t.name = ANY (v_left) ORDER BY t.name = 'leads', t.name LOOP
 			BEGIN
 				EXECUTE format('DELETE FROM %s WHERE %s', v_table.tab, v_table.condition) USING p_tenant, p_leads, p_calls, p_addresses;
 				GET DIAGNOSTICS v_count = ROW_COUNT;
@@ -629,6 +628,7 @@ BEGIN
 		LOOP
 			-- By the lead's row alone: another lead of the same person may be alive.
 			PERFORM @extschema@.va_calls_blank(ARRAY(SELECT c.id FROM @extschema@.calls c WHERE c.lead_id = v_lead.id));
+			DELETE FROM @extschema@.stored_files f USING @extschema@.calls c WHERE c.id = f.call_id AND c.lead_id = v_lead.id;
 			PERFORM @extschema@.va_person_delete(p_tenant, ARRAY[v_lead.id], '{}', '{}');
 			v_ids := v_ids || v_lead.id;
 		END LOOP;

@@ -114,11 +114,11 @@ INSERT INTO notifications (tenant_id, channel, direction, from_address, body) VA
 SELECT va_opt_out(:'tenant', 'max@x.org', 'email') \g /dev/null
 INSERT INTO leads (tenant_id, phone, first_name) VALUES (:'tenant', '+493055556', 'Other');
 SELECT va_export_person(:'tenant', '+49 30 55555') AS export \gset
-SELECT is((SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(:'export'::jsonb) k WHERE k <> ALL (ARRAY['lead_actions', 'lead_stage_history'])), ARRAY['analytics_events', 'appointments', 'call_events', 'call_metrics', 'calls', 'consents', 'conversation_sessions', 'do_not_contact', 'follow_up_tasks', 'leads', 'notifications', 'tool_invocations'], 'the export has every table');
+SELECT is((SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(:'export'::jsonb) k WHERE k <> ALL (ARRAY['lead_actions', 'lead_stage_history'])), ARRAY['analytics_events', 'appointments', 'call_events', 'call_metrics', 'calls', 'consents', 'conversation_sessions', 'do_not_contact', 'follow_up_tasks', 'leads', 'notifications', 'outbox', 'stored_files', 'tool_invocations'], 'the export has every table');
 SELECT is(jsonb_array_length(:'export'::jsonb -> 'leads'), 1, 'the lead'), is(:'export'::jsonb #>> '{calls,0,transcript,0,text}', 'I am Max Muster', 'what was said'), ok(:'export'::jsonb::text LIKE '%not known as a lead%', 'and what came from the address alone'), ok(:'export'::jsonb::text NOT LIKE '%Other%', 'nobody else');
 -- The eight are three of this test and the five steps planned for a lead of that temperature.
 SELECT va_erase_person(:'tenant', email => 'MAX@x.org') AS erased \gset
-SELECT is(:'erased'::jsonb #- '{deleted,analytics_events}' #- '{deleted,lead_actions}' #- '{deleted,lead_stage_history}' #- '{recordings_at_twilio,0,call_id}', '{"deleted": {"leads": 1, "consents": 5, "call_events": 2, "appointments": 1, "notifications": 5, "tool_invocations": 1, "follow_up_tasks": 8, "conversation_sessions": 1}, "calls_blanked": 1, "do_not_contact_kept_as_digest": 1, "recordings_at_twilio": [{"url": "https://r/1", "call_sid": "CAtrace1", "recording_sid": "RE1"}]}', 'the erasure says what it did');
+SELECT is(:'erased'::jsonb #- '{deleted,analytics_events}' #- '{deleted,lead_actions}' #- '{deleted,lead_stage_history}' #- '{recordings_at_twilio,0,call_id}', '{"deleted": {"leads": 1, "outbox": 1, "stored_files": 1, "consents": 5, "call_events": 2, "appointments": 1, "notifications": 5, "tool_invocations": 1, "follow_up_tasks": 8, "conversation_sessions": 1}, "calls_blanked": 1, "do_not_contact_kept_as_digest": 1, "recordings_at_twilio": [{"url": "https://r/1", "call_sid": "CAtrace1", "recording_sid": "RE1"}]}', 'the erasure says what it did');
 CREATE FUNCTION pg_temp.traces(word text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	v_table text;

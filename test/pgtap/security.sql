@@ -24,7 +24,7 @@ SELECT is((SELECT array_agg(t.name) FROM our_tables t, aclexplode(t.relacl) a WH
 SELECT is((SELECT array_agg(t.name) FROM our_tables t, unnest(ARRAY['voiceagent_gateway', 'voiceagent_dispatcher']) r WHERE has_any_column_privilege(r, t.oid, 'SELECT, INSERT, UPDATE, REFERENCES')), NULL, 'the programs touch no table');
 SELECT is((SELECT array_agg(t.name) FROM our_tables t WHERE has_any_column_privilege('voiceagent_bi', t.oid, 'INSERT, UPDATE') OR has_table_privilege('voiceagent_bi', t.oid, 'DELETE')), NULL, 'business intelligence only reads');
 SELECT is((SELECT array_agg(t.name ORDER BY t.name) FROM our_tables t WHERE has_any_column_privilege('voiceagent_agent', t.oid, 'INSERT, UPDATE')),
-	ARRAY['appointments', 'business_hours', 'follow_up_sequences', 'follow_up_steps', 'follow_up_tasks', 'holidays', 'human_agents', 'leads', 'notifications', 'tenant_voice_configs'], 'what a tenant''s application may write');
+	ARRAY['appointments', 'business_hours', 'follow_up_sequences', 'follow_up_steps', 'follow_up_tasks', 'holidays', 'human_agents', 'leads', 'notifications', 'stored_files', 'tenant_voice_configs'], 'what a tenant''s application may write');
 SELECT ok('security_invoker=true' = ANY (v.reloptions), 'view ' || v.name || ' runs with the rights of the one who asks') FROM our_views v ORDER BY v.name;
 SELECT ok(NOT has_column_privilege(r, 'tenant_secrets', 'ciphertext', 'SELECT'), r || ' sees no ciphertext') FROM unnest(ARRAY['voiceagent_admin', 'voiceagent_agent', 'voiceagent_bi', 'voiceagent_gateway', 'voiceagent_dispatcher']) r;
 
@@ -35,7 +35,7 @@ SELECT is((SELECT array_agg(f.name ORDER BY f.name) FROM our_functions f JOIN pg
 SELECT is((SELECT array_agg(f.proname::text ORDER BY f.proname) FROM our_functions f WHERE has_function_privilege('public', f.oid, 'EXECUTE')),
 	ARRAY['va_check_settings', 'va_current_tenant', 'va_phone_normalize', 'va_phone_try', 'va_version'], 'what everybody may call');
 SELECT is((SELECT array_agg(DISTINCT f.proname::text ORDER BY f.proname::text) FROM our_functions f WHERE has_function_privilege('voiceagent_gateway', f.oid, 'EXECUTE') AND NOT has_function_privilege('public', f.oid, 'EXECUTE')),
-	ARRAY['va_api_key_check', 'va_call_events', 'va_call_session', 'va_call_stream_start', 'va_call_tool', 'va_gateway_config', 'va_gateway_report', 'va_secret_read',
+	ARRAY['va_api_key_check', 'va_call_events', 'va_call_session', 'va_call_stream_start', 'va_call_tool', 'va_file_open', 'va_gateway_config', 'va_gateway_report', 'va_secret_read',
 	'va_webhook_voice_after_stream', 'va_webhook_voice_answer', 'va_webhook_voice_fallback', 'va_webhook_voice_recording', 'va_webhook_voice_status', 'va_webhook_voice_stream_status', 'va_webhook_voice_transcription', 'va_webhook_voice_voicemail'], 'what the gateway may call');
 SELECT is((SELECT array_agg(f.proname::text ORDER BY f.proname::text) FROM our_functions f WHERE has_function_privilege('voiceagent_dispatcher', f.oid, 'EXECUTE') AND NOT has_function_privilege('public', f.oid, 'EXECUTE')),
 	ARRAY['va_outbox_begin', 'va_outbox_claim', 'va_outbox_report', 'va_outbox_settle', 'va_outbox_sweep'], 'what the dispatcher may call');

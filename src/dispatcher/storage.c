@@ -211,12 +211,22 @@ write_spool(void *arg, const char *data, size_t len)
 	return spool_write(arg, data, len);
 }
 
+/* A page of a proxy's is no recording, whatever its status. */
+static bool
+is_audio(const struct http_reply *reply)
+{
+	const char *type = http_reply_header(reply, "content-type");
+
+	return type == NULL || strncmp(type, "audio/", 6) == 0 ||
+		   strncmp(type, "application/octet-stream", 24) == 0;
+}
+
 static void
 on_media(struct job *job, const struct http_reply *reply)
 {
 	struct job_verdict verdict = {.retry_after_s = -1};
 
-	if (reply->status == 200 && reply->error == NULL)
+	if (reply->status == 200 && reply->error == NULL && is_audio(reply))
 	{
 		put_in_place(job);
 		return;
@@ -227,7 +237,9 @@ on_media(struct job *job, const struct http_reply *reply)
 		return;
 	}
 	job_judge(job, reply, &verdict);
-	if (reply->status == 404)
+	if (reply->status == 200 && reply->error == NULL)
+		verdict.text = "what came is no recording";
+	else if (reply->status == 404)
 	{
 		verdict.outcome = job_attempt(job) < EARLY_ATTEMPTS ? JOB_RETRY : JOB_FAILED;
 		verdict.text = "Twilio has no such recording";

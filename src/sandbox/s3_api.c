@@ -1,5 +1,6 @@
 /*
- * s3_api.c: the stand-in for S3: objects in memory, path style, any bucket but "nobucket".
+ * s3_api.c: the stand-in for S3: objects in memory, path style, in one bucket, which is called "bucket";
+ * for keys that begin with "nobucket/" it says that there is none.
  *
  * Every request's signature is computed anew from what arrived, by Amazon's description and with no
  * line of the product's signer; presigned URLs and their time too, and the hash of the body. One key
@@ -20,7 +21,7 @@
 
 #define ACCESS_KEY "SANDBOXKEY"
 #define SECRET_KEY "sandbox/secret+key"
-#define PREFIX "/s3"
+#define PREFIX "/bucket"
 #define TEXT 8192
 
 struct object

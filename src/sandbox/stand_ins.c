@@ -6,5 +6,6 @@
 #include "sandbox/providers.h"
 
 const struct stand_in *const stand_ins[] = {
-	&hooks_stand_in, &ntfy_stand_in, &otlp_stand_in, &s3_stand_in, &sink_stand_in, NULL,
+	&hooks_stand_in, &ntfy_stand_in, &otlp_stand_in, &recordings_stand_in,
+	&s3_stand_in,	 &sink_stand_in, NULL,
 };

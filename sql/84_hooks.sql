@@ -86,7 +86,7 @@ BEGIN
 	ELSIF p_outcome NOT IN ('failed', 'dead') THEN
 		RETURN;
 	END IF;
-	UPDATE @extschema@.event_hooks e SET failing_since = coalesce(e.failing_since, now()), last_error = left(p_result ->> 'text', 500),
+	UPDATE @extschema@.event_hooks e SET failing_since = coalesce(e.failing_since, now()), last_error = left(@extschema@.va_outbox_words(p_result), 500),
 		enabled = e.enabled AND coalesce(e.failing_since, now()) > now() - interval '5 days' AND p_result ->> 'http_status' IS DISTINCT FROM '410'
 	WHERE e.id::text = o.payload ->> 'hook_id' RETURNING * INTO h;
 	IF h.id IS NOT NULL AND NOT h.enabled AND o.payload #>> '{event,type}' <> 'hook_disabled' THEN

@@ -56,8 +56,11 @@ EXTENSION = voiceagent
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(EXTENSION).control)
 MODULE_big = voiceagent
 OBJS = src/voiceagent.o $(patsubst %.c,%.o,$(call part_sources,pg worker)) $(CORE_SOURCES:.c=.o)
-DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-DATA = $(sort $(wildcard sql/upgrade/*--*--*.sql))
+# The version before is kept as it was released; the way from it is made of both (sql/upgrade/README.md).
+PREVIOUS := $(patsubst sql/upgrade/$(EXTENSION)--%.sql,%,$(filter-out $(wildcard sql/upgrade/*--*--*.sql),$(wildcard sql/upgrade/$(EXTENSION)--*.sql)))
+UPGRADE = $(EXTENSION)--$(PREVIOUS)--$(EXTVERSION).sql
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql $(UPGRADE)
+DATA = $(sort $(wildcard sql/upgrade/$(EXTENSION)--*--*.sql))
 EXTRA_CLEAN = $(OBJS:.o=.d) build/obj build/voiceagent build/parts.a build/asan build/fuzz build/unit build/speech
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
@@ -88,6 +91,14 @@ $(CORE_SOURCES:.c=.o): override CFLAGS += -Wno-declaration-after-statement
 
 $(EXTENSION)--$(EXTVERSION).sql: $(sort $(wildcard sql/*.sql))
 	cat $^ /dev/null > $@
+
+$(UPGRADE): sql/upgrade/$(EXTENSION)--$(PREVIOUS).sql $(EXTENSION)--$(EXTVERSION).sql sql/upgrade/statements.awk \
+	sql/upgrade/prepare.sql sql/upgrade/$(PREVIOUS)--$(EXTVERSION).sql sql/upgrade/finish.sql
+	{ printf '%s\n' '\echo Use "ALTER EXTENSION $(EXTENSION) UPDATE" to load this file. \quit' && \
+	cat sql/upgrade/prepare.sql sql/upgrade/$(PREVIOUS)--$(EXTVERSION).sql && \
+	awk -f sql/upgrade/statements.awk sql/upgrade/$(EXTENSION)--$(PREVIOUS).sql $(EXTENSION)--$(EXTVERSION).sql && \
+	cat sql/upgrade/finish.sql; } > $@.tmp
+	mv $@.tmp $@
 
 $(MODULE_big).so: src/voiceagent.map
 

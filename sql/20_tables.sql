@@ -309,9 +309,9 @@ CREATE TABLE @extschema@.conversation_sessions (
 	ended_at TIMESTAMPTZ
 );
 
--- Analytics Events
+-- Analytics Events, partitioned by month (88_events.sql); a key of a partitioned table has to name the month's column.
 CREATE TABLE @extschema@.analytics_events (
-	id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+	id UUID DEFAULT gen_random_uuid(),
 	tenant_id UUID REFERENCES @extschema@.tenants(id),
 	lead_id UUID,
 	call_id UUID,
@@ -319,7 +319,9 @@ CREATE TABLE @extschema@.analytics_events (
 	event_type VARCHAR(50) NOT NULL,
 	event_data JSONB DEFAULT '{}',
 
-	created_at TIMESTAMPTZ DEFAULT NOW()
-);
+	created_at TIMESTAMPTZ DEFAULT NOW(),
+
+	CONSTRAINT analytics_events_pkey PRIMARY KEY (id, created_at)
+) PARTITION BY RANGE (created_at);
 
 CREATE INDEX idx_analytics_tenant_type ON @extschema@.analytics_events(tenant_id, event_type, created_at DESC);

@@ -33,12 +33,13 @@ CREATE FUNCTION @extschema@.va_hours_text(p_tenant uuid) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	RETURN (
-		WITH days AS (
-			SELECT (h.day_of_week + 6) % 7 AS place, to_char(date '2023-01-01' + h.day_of_week, 'FMDay') AS day,
-				   string_agg(to_char(coalesce(h.open_time, time '00:00'), 'HH24:MI') || ' to ' || to_char(coalesce(h.close_time, time '24:00'), 'HH24:MI'),
-							  ' and ' ORDER BY h.open_time) AS times
-			FROM @extschema@.business_hours h
-			WHERE h.tenant_id = p_tenant GROUP BY h.day_of_week HAVING NOT bool_or(h.is_closed)),
+		WITH week AS (SELECT @extschema@.va_tenant_week(p_tenant) AS w),
+		days AS (
+			SELECT (w[i] + 6) % 7 AS place, to_char(date '2023-01-01' + w[i], 'FMDay') AS day,
+				   string_agg(to_char(make_interval(secs => w[i + 1]), 'HH24:MI') || ' to '
+					|| CASE WHEN w[i + 2] = 86400 THEN '24:00' ELSE to_char(make_interval(secs => w[i + 2] % 86400), 'HH24:MI') END,
+							  ' and ' ORDER BY w[i + 1], w[i + 2]) AS times
+			FROM week, generate_series(1, cardinality(w), 3) i GROUP BY w[i]),
 		lines AS (
 			SELECT min(d.place) AS place, string_agg(d.day, ', ' ORDER BY d.place) || ' ' || d.times AS line FROM days d GROUP BY d.times)
 		SELECT string_agg(l.line, '; ' ORDER BY l.place) FROM lines l);
@@ -197,7 +198,7 @@ END
 $$;
 
 -- A date that differs: closed, or open at other times ([["10:00", "14:00"]]). The same date again is changed.
--- Errors: VA001, VA005 (no date, intervals).
+-- Errors: VA001, VA005 (no date), VA009 (intervals).
 CREATE FUNCTION @extschema@.va_holiday_add(tenant uuid, date date, name text DEFAULT NULL, intervals jsonb DEFAULT '[]') RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column

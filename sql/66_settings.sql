@@ -215,7 +215,7 @@ CREATE FUNCTION @extschema@.va_check_tenant() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM @extschema@.va_check_settings(NEW.settings);
-	IF NEW.timezone IS NOT NULL AND NOT @extschema@.va_zone_valid(NEW.timezone) THEN
+	IF NEW.timezone IS NOT NULL AND NOT @extschema@.va_zone_known(NEW.timezone) THEN
 		RAISE EXCEPTION 'unknown time zone "%"', NEW.timezone
 			USING ERRCODE = 'VA009', HINT = 'pg_timezone_names lists them, for instance Europe/Berlin.';
 	END IF;
@@ -281,6 +281,8 @@ VALUES
 ('appointment_minutes', '{integer}', 5, 1440, NULL, NULL, NULL, false, false, NULL, '30', 'minutes', 'How long an appointment takes that the voice agent offers or books.'),
 ('appointment_notice_minutes', '{integer}', 0, 525600, NULL, NULL, NULL, false, false, NULL, '0', 'minutes', 'How soon the first free time may be.'),
 ('appointment_slot_minutes', '{integer}', 0, 1440, NULL, NULL, NULL, false, false, NULL, '30', 'minutes', 'Distance of the times that are offered; less than 5 counts as 5.'),
+('callback_message', '{text}', 0, 1000, NULL, NULL, NULL, false, true, NULL, '"I have noted that. A colleague will call you back."', NULL,
+ 'Said to a caller whose words asked for a person (escalation_keywords) when nobody is free.'),
 ('consent_required', '{array}', 0, 10, '{call,sms,whatsapp,email,recording}', NULL, NULL, false, false, NULL, '["recording"]', NULL, 'Channels that need a person''s consent first.'),
 ('contact_hours', '{object}', NULL, NULL, NULL, NULL, NULL, false, false, 'va_check_contact_hours', '{"open": "09:00", "close": "20:00"}', NULL,
  'When we may call or write to a lead, on the lead''s clock; outside of it is quiet.'),
@@ -294,6 +296,8 @@ VALUES
 ('engine.model', '{text}', 0, 200, NULL, NULL, NULL, false, false, NULL, NULL, NULL, 'The model; empty: the engine''s default.'),
 ('engine.settings', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{}', NULL, 'Passed to the engine as they are.'),
 ('engine.temperature', '{number}', 0, 2, NULL, NULL, NULL, false, false, NULL, '0.3', NULL, 'How freely the model talks.'),
+('escalation_message', '{text}', 0, 1000, NULL, NULL, NULL, false, true, NULL, '"One moment please. A colleague will take care of this."', NULL,
+ 'Said to a caller whose words asked for a person (escalation_keywords) when somebody is reserved.'),
 ('follow_up_gap_minutes', '{integer}', 1, 43200, NULL, NULL, NULL, false, false, NULL, '60', 'minutes', 'The shortest distance of two follow-ups.'),
 ('follow_up_hints', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, 'va_check_hints', '{}', NULL, 'By purpose of a follow-up, what its message should say; goes into the work''s payload.'),
 ('hot_lead_threshold', '{number}', 0, 1, NULL, NULL, NULL, false, false, NULL, '0.75', NULL, 'A lead is hot from this score.'),
@@ -324,6 +328,8 @@ VALUES
 ('sms_notifications', '{boolean}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, NULL, NULL, 'Are messages sent by SMS? Unset: if the tenant has a number for it.'),
 ('tools', '{array}', 0, 100, NULL, '^[a-zA-Z][a-zA-Z0-9_]{0,39}$', 'a list of names of tools', false, false, NULL, NULL, NULL, 'The common tools that the agent has; unset: all. The tenant''s own it always has.'),
 ('transfer_number', '{text}', NULL, NULL, NULL, NULL, NULL, false, false, 'va_check_setting_phone', NULL, NULL, 'Where the after-hours action "transfer" goes; unset: to the first available person.'),
+('turn_limit_message', '{text}', 0, 1000, NULL, NULL, NULL, false, true, NULL, '"Thank you for talking with us. I have to end the call here. Please call again if there is more. Good-bye."', NULL,
+ 'The last words of a call that has as many turns as max_conversation_turns allows.'),
 ('twilio_account_sid', '{text}', NULL, NULL, NULL, '^AC[0-9a-fA-F]{32}$', 'an account SID, AC and 32 hexadecimal digits', false, false, NULL, NULL, NULL, 'The Twilio account whose signature is accepted.'),
 ('voice_engine', '{text}', NULL, NULL, '{ultravox,realtime}', NULL, NULL, false, false, NULL, '"ultravox"', NULL, 'The voice engine.'),
 ('voicemail', '{boolean,object}', NULL, NULL, NULL, NULL, NULL, false, false, NULL, 'true', NULL, 'false: no messages are taken.'),
@@ -335,7 +341,7 @@ VALUES
 
 INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, default_value, unit, description)
 SELECT 'retention_days.' || k.name, '{integer}', 0, 100000, NULL, 'days', k.what
-FROM (VALUES ('transcripts', 'What was said in calls.'), ('recordings', 'Recordings of calls.'), ('messages', 'Messages.'), ('tasks', 'Follow-ups that are done.'),
+FROM (VALUES ('transcripts', 'What was said in calls.'), ('recordings', 'Recordings of calls.'), ('calls', 'Calls, with all that is theirs.'), ('messages', 'Messages.'), ('tasks', 'Follow-ups that are done.'),
 			 ('events', 'Analytics events.'), ('leads', 'Closed or archived leads, with all that is theirs.')) AS k (name, what);
 
 INSERT INTO @extschema@.setting_definitions (name, types, minimum, maximum, default_value, unit, description)

@@ -74,6 +74,16 @@ BEGIN
 END
 $$;
 
+-- The voice configuration of a call: the one that its number names, else the tenant's newest.
+CREATE FUNCTION @extschema@.va_voice_config(p_tenant uuid, p_number uuid) RETURNS SETOF @extschema@.tenant_voice_configs
+	LANGUAGE sql STABLE
+	BEGIN ATOMIC
+		SELECT o.* FROM @extschema@.tenant_voice_configs o WHERE o.tenant_id = p_tenant
+		ORDER BY (o.id::text = (SELECT n.voice_config ->> 'voice_config_id' FROM @extschema@.phone_numbers n WHERE n.id = p_number)) IS TRUE DESC,
+			o.created_at DESC, o.id
+		LIMIT 1;
+	END;
+
 -- What a voice configuration says beside voice and language, as the engine takes it: a changed speed is an override of
 -- the voice's provider at Ultravox (docs.ultravox.ai, "voiceOverrides"), plain members of session.create in the generic
 -- dialect.
@@ -100,8 +110,8 @@ END
 $$;
 
 -- The whole session, as the gateway takes it. A resumed one carries the history and greets with the tenant's
--- resume_message. The number's own language and voice win over the configuration's; 'en-US' on the
--- number is the column's default and wins over nothing.
+-- resume_message. What was given to va_dial wins over everything; the number's own language and voice win over the
+-- configuration's; 'en-US' on the number is the column's default and wins over nothing.
 CREATE FUNCTION @extschema@.va_session(p_call @extschema@.calls, p_token text) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -113,19 +123,19 @@ DECLARE
 	v_resumed boolean := v_history <> '[]' OR p_call.resume_count > 0;
 BEGIN
 	SELECT t.id, t AS tenant, c.config, coalesce(t.timezone, 'UTC') AS timezone, @extschema@.va_settings(t.settings) AS known,
-		coalesce((c.config).system_prompt, (@extschema@.va_industry_find('general', t.id)).system_prompt) AS prompt,
+		coalesce(p_call.dial ->> 'prompt', (c.config).system_prompt, (@extschema@.va_industry_find('general', t.id)).system_prompt)
+			|| coalesce(E'\n\nAbout this call:\n' || @extschema@.va_filled(p_call.dial ->> 'context'), '') AS prompt,
 		btrim(concat_ws(' ', l.first_name, l.last_name)) AS lead, coalesce(n.voice_config, '{}') AS own,
-		coalesce(n.voice_config ->> 'voice_id', (c.config).voice_id, '') AS voice,
-		coalesce(n.voice_config ->> 'language', nullif(n.language, 'en-US'), (c.config).language, 'en-US') AS language,
-		coalesce(n.voice_config ->> 'greeting', (c.config).greeting_script, '') AS greeting,
+		coalesce(p_call.dial ->> 'voice_id', n.voice_config ->> 'voice_id', (c.config).voice_id, '') AS voice,
+		coalesce(p_call.dial ->> 'language', n.voice_config ->> 'language', nullif(n.language, 'en-US'), (c.config).language, 'en-US') AS language,
+		coalesce(p_call.dial ->> 'greeting', n.voice_config ->> 'greeting', (c.config).greeting_script, '') AS greeting,
 		(SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'description', x.description,
 			'parameters', x.parameters, 'timeout_ms', x.timeout_ms)), '[]') FROM @extschema@.va_tenant_tools(t.id) x) AS tools
 	INTO v
 	FROM @extschema@.tenants t
 	LEFT JOIN @extschema@.phone_numbers n ON n.id = p_call.phone_number_id
 	LEFT JOIN @extschema@.leads l ON l.id = p_call.lead_id
-	LEFT JOIN LATERAL (SELECT o AS config FROM @extschema@.tenant_voice_configs o WHERE o.tenant_id = t.id
-		ORDER BY (o.id::text = n.voice_config ->> 'voice_config_id') IS TRUE DESC, o.created_at DESC, o.id LIMIT 1) c ON true
+	LEFT JOIN LATERAL (SELECT o AS config FROM @extschema@.va_voice_config(t.id, p_call.phone_number_id) o) c ON true
 	WHERE t.id = p_call.tenant_id;
 
 	v_engine := @extschema@.va_session_engine(v.id, v.known);
@@ -140,7 +150,9 @@ BEGIN
 			@extschema@.va_expand(v.prompt, v_words) || coalesce(E'\n\nSpeak with this accent: ' || v_accent || '.', ''),
 			(v.config).industry_knowledge_base, v.timezone,
 			CASE p_call.direction WHEN 'outbound' THEN p_call.to_number ELSE p_call.from_number END, v.lead),
-		'greeting', @extschema@.va_expand(CASE WHEN v_resumed THEN @extschema@.va_known_text(v.known, 'resume_message',
+		-- After words of ours (va_say) the agent listens; nobody was cut off.
+		'greeting', @extschema@.va_expand(CASE WHEN p_call.redirected_at > coalesce(p_call.last_resumed_at, '-infinity') THEN ''
+						 WHEN v_resumed THEN @extschema@.va_known_text(v.known, 'resume_message',
 							'I''m sorry, we were cut off for a moment. Please go on.')
 						 ELSE v.greeting END, v_words),
 		'history', v_history, 'resumed', v_resumed,
@@ -372,6 +384,99 @@ BEGIN
 END
 $$;
 
+-- A text as words: lower case, without accents and punctuation, a space before and after each. What is left of an
+-- accent is the letter (normalize knows them in UTF8 alone).
+CREATE FUNCTION @extschema@.va_plain_words(p_text text) RETURNS text
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_text text := p_text;
+BEGIN
+	IF getdatabaseencoding() = 'UTF8' THEN
+		v_text := regexp_replace(normalize(p_text, NFD), U&'[\0300-\036F]', '', 'g');
+		v_text := translate(v_text, U&'\2018\2019\201C\201D\2013\2014\2026\00BF\00A1\3002\FF0C\FF01\FF1F', repeat(' ', 13));
+	END IF;
+	RETURN ' ' || btrim(regexp_replace(lower(v_text), '[[:space:][:punct:]]+', ' ', 'g')) || ' ';
+END
+$$;
+
+-- The first of the keywords that stands in a text as whole words; NULL without one.
+CREATE FUNCTION @extschema@.va_keyword_in(p_text text, p_keywords text[]) RETURNS text
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_text text := @extschema@.va_plain_words(p_text);
+BEGIN
+	RETURN (SELECT k FROM unnest(p_keywords) WITH ORDINALITY AS x (k, n)
+			WHERE btrim(@extschema@.va_plain_words(k)) <> '' AND strpos(v_text, @extschema@.va_plain_words(k)) > 0 ORDER BY n LIMIT 1);
+END
+$$;
+
+-- What the gateway is to do about an event: say a text, and end the call if p_end. Kept with the event's number, so that
+-- the same batch sent again gets the same answer.
+CREATE FUNCTION @extschema@.va_event_answer(p_call uuid, p_source text, p_seq bigint, p_say text, p_end boolean) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	UPDATE @extschema@.conversation_sessions s
+	SET state = coalesce(s.state, '{}') || jsonb_build_object('answer', jsonb_build_object('source', p_source, 'seq', p_seq,
+		'say', p_say, 'action', CASE WHEN p_end THEN 'end_call' END))
+	WHERE s.call_id = p_call AND s.channel = 'voice';
+END
+$$;
+
+-- The caller said a word that asks for a person: escalated as by the tool, once a call, and told so. Nothing of this may
+-- keep a turn from being stored: what fails is a warning in the log.
+CREATE FUNCTION @extschema@.va_event_escalate(p_call @extschema@.calls, p_source text, p_seq bigint, p_keyword text, p_known jsonb)
+	RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_answer record;
+BEGIN
+	SELECT * INTO v_answer FROM @extschema@.va_escalate(p_call.id, format('keyword "%s"', p_keyword));
+	PERFORM @extschema@.va_event_answer(p_call.id, p_source, p_seq, @extschema@.va_expand_for(p_call.tenant_id, p_known,
+		CASE WHEN v_answer.agent_id IS NOT NULL
+			THEN @extschema@.va_known_text(p_known, 'escalation_message', 'One moment please. A colleague will take care of this.')
+			ELSE @extschema@.va_known_text(p_known, 'callback_message', 'I have noted that. A colleague will call you back.') END), false);
+EXCEPTION
+	WHEN serialization_failure OR deadlock_detected THEN
+		RAISE;
+	WHEN OTHERS THEN
+		RAISE WARNING 'a call was not escalated: %', SQLERRM
+			USING DETAIL = format('Call %s, SQLSTATE %s.', p_call.id, SQLSTATE), HINT = 'Mend the cause, then call va_escalate.';
+END
+$$;
+
+-- What follows from a turn that was added: a keyword of the caller's escalates, and a conversation that is as long as the
+-- configuration allows ends with a good-bye.
+CREATE FUNCTION @extschema@.va_event_rules(p_call uuid, p_source text, p_seq bigint, p_role text, p_text text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_call @extschema@.calls;
+	v_config @extschema@.tenant_voice_configs;
+	v_known jsonb;
+	v_keyword text;
+BEGIN
+	SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = p_call;
+	SELECT * INTO v_config FROM @extschema@.va_voice_config(v_call.tenant_id, v_call.phone_number_id);
+	IF p_role = 'user' AND NOT coalesce(v_call.escalated_to_human, false) THEN
+		v_keyword := @extschema@.va_keyword_in(p_text, v_config.escalation_keywords);
+	END IF;
+	IF v_keyword IS NULL AND (v_call.conversation_turns < v_config.max_conversation_turns OR v_call.end_requested_at IS NOT NULL
+							  OR @extschema@.va_call_over(v_call)) IS NOT FALSE THEN
+		RETURN;
+	END IF;
+	SELECT @extschema@.va_settings(t.settings) INTO v_known FROM @extschema@.tenants t WHERE t.id = v_call.tenant_id;
+	IF v_keyword IS NOT NULL THEN
+		PERFORM @extschema@.va_event_escalate(v_call, p_source, p_seq, v_keyword, v_known);
+	ELSE
+		UPDATE @extschema@.calls c SET end_requested_at = now() WHERE c.id = p_call;
+		PERFORM @extschema@.va_event_answer(p_call, p_source, p_seq, @extschema@.va_expand_for(v_call.tenant_id, v_known,
+			@extschema@.va_known_text(v_known, 'turn_limit_message',
+				'Thank you for talking with us. I have to end the call here. Please call again if there is more. Good-bye.')), true);
+		PERFORM @extschema@.va_emit(v_call.tenant_id, 'turn_limit', p_call, v_call.lead_id,
+			jsonb_build_object('turns', v_call.conversation_turns));
+	END IF;
+END
+$$;
+
 CREATE FUNCTION @extschema@.va_event_state(p_call uuid, p_tenant uuid, p_source text, p_at timestamptz, p_data jsonb)
 	RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -392,7 +497,9 @@ BEGIN
 		PERFORM @extschema@.va_call_promote(p_call, p_source);
 		UPDATE @extschema@.calls c SET end_reason = v_reason WHERE c.id = p_call;
 		-- The caller is gone. Twilio's status callback says so too, if the number has one.
-		IF v_reason = 'caller_hangup' THEN
+		-- But a stream that ended because we gave the call another document was left by nobody.
+		IF v_reason = 'caller_hangup' AND NOT EXISTS (SELECT FROM @extschema@.calls c JOIN @extschema@.call_metrics m ON m.call_id = c.id
+				WHERE c.id = p_call AND m.stream_sid = p_source AND c.redirected_at >= coalesce(m.stream_started_at, m.created_at)) THEN
 			PERFORM @extschema@.va_call_set_status(p_call, 'completed');
 		END IF;
 	END IF;
@@ -454,7 +561,9 @@ BEGIN
 		RETURN;
 	END IF;
 	CASE v_kind
-		WHEN 'turn' THEN PERFORM @extschema@.va_event_turn(p_call, p_source, v_seq, p_event -> 'at', v_data);
+		WHEN 'turn' THEN
+			PERFORM @extschema@.va_event_turn(p_call, p_source, v_seq, p_event -> 'at', v_data);
+			PERFORM @extschema@.va_event_rules(p_call, p_source, v_seq, @extschema@.va_event_role(v_data), v_data ->> 'text');
 		WHEN 'state' THEN PERFORM @extschema@.va_event_state(p_call, p_tenant, p_source, v_at, v_data);
 		WHEN 'metrics' THEN PERFORM @extschema@.va_event_metrics(p_call, p_source, v_data);
 		ELSE NULL; -- a note, or a kind of a newer gateway: the row is all there is to it
@@ -462,11 +571,14 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @extschema@.va_call_events(p_call_id uuid, p_source text, p_events jsonb) RETURNS void
+-- A batch of events. Returns NULL, or what the gateway is to do because of one of them, in the words of a tool's answer:
+-- {"say": text, "action": "end_call" or null}.
+CREATE FUNCTION @extschema@.va_call_events(p_call_id uuid, p_source text, p_events jsonb) RETURNS jsonb
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_tenant uuid;
 	v_event jsonb;
+	v_answer jsonb;
 BEGIN
 	IF coalesce(p_source, '') = '' OR jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
 		RAISE EXCEPTION 'events need a source and an array' USING ERRCODE = 'VA005';
@@ -486,6 +598,10 @@ BEGIN
 		PERFORM @extschema@.va_event_apply(p_call_id, v_tenant, p_source, v_event);
 	END LOOP;
 	UPDATE @extschema@.conversation_sessions s SET last_activity_at = now()
-	WHERE s.call_id = p_call_id AND s.channel = 'voice';
+	WHERE s.call_id = p_call_id AND s.channel = 'voice' RETURNING s.state -> 'answer' INTO v_answer;
+	IF v_answer ->> 'source' = p_source AND EXISTS (SELECT FROM jsonb_array_elements(p_events) e WHERE e -> 'seq' = v_answer -> 'seq') THEN
+		RETURN v_answer - ARRAY['source', 'seq'];
+	END IF;
+	RETURN NULL;
 END
 $$;

@@ -16,6 +16,35 @@ BEGIN
 END
 $$;
 
+-- The call that we placed and that the address of the webhook names, its row locked. It takes over the SID when that was
+-- not known yet: Twilio's request may be faster than its answer, and the answer may be lost. NULL: there is none, or
+-- it has another SID already.
+CREATE FUNCTION @extschema@.va_call_by_key(p_params jsonb) RETURNS @extschema@.calls
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_sid text := left(@extschema@.va_filled(p_params ->> 'CallSid'), 50);
+	v_call @extschema@.calls;
+BEGIN
+	SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = @extschema@.va_uuid_try(p_params ->> 'url_call') AND c.direction = 'outbound'
+		AND @extschema@.va_tenant_account(c.tenant_id) = p_params ->> 'AccountSid';
+	IF NOT FOUND OR v_sid IS NULL THEN
+		RETURN NULL;
+	END IF;
+	IF v_call.twilio_call_sid IS NULL THEN
+		-- The effect first, then the call: the order in which the dispatcher settles.
+		PERFORM @extschema@.va_outbox_found(v_call.tenant_id, 'twilio.call', v_call.id::text, jsonb_build_object('sid', v_sid, 'by', 'callback'));
+		SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = v_call.id FOR NO KEY UPDATE;
+		PERFORM @extschema@.va_call_adopt(v_call, v_sid);
+	END IF;
+	SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = v_call.id FOR NO KEY UPDATE;
+	IF v_call.twilio_call_sid = v_sid THEN
+		RETURN v_call;
+	END IF;
+	PERFORM @extschema@.va_emit(v_call.tenant_id, 'call_doubled', v_call.id, v_call.lead_id, jsonb_build_object('sid', v_sid));
+	RETURN NULL;
+END
+$$;
+
 -- The call of a webhook, its row locked; NULL when there is none.
 CREATE FUNCTION @extschema@.va_call_by_sid(p_params jsonb) RETURNS @extschema@.calls
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -24,6 +53,9 @@ DECLARE
 BEGIN
 	SELECT * INTO v_call FROM @extschema@.calls c
 	WHERE c.twilio_call_sid = p_params ->> 'CallSid' FOR NO KEY UPDATE;
+	IF NOT FOUND AND p_params ? 'url_call' THEN
+		v_call := @extschema@.va_call_by_key(p_params);
+	END IF;
 	RETURN v_call;
 END
 $$;
@@ -67,7 +99,10 @@ BEGIN
 		RETURN;
 	END IF;
 	arrived := @extschema@.va_call_by_sid(p_params);
-	IF arrived.id IS NOT NULL THEN
+	IF arrived.id IS NULL AND p_params ? 'url_call' THEN -- placed by us, and none of ours (any more)
+		reject := 'unknown_call';
+		RETURN;
+	ELSIF arrived.id IS NOT NULL THEN
 		SELECT t.id, t.status, @extschema@.va_settings(t.settings) AS known, NULL::uuid AS number INTO v_tenant
 		FROM @extschema@.tenants t WHERE t.id = arrived.tenant_id;
 	ELSE
@@ -152,6 +187,21 @@ BEGIN
 END
 $$;
 
+-- The answer about a call that is not taken, and its count (a wrong account is counted where it is found).
+CREATE FUNCTION @extschema@.va_call_refuse(p_reject text, p_gateway text, OUT http_status integer, OUT body text) RETURNS record
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	http_status := CASE p_reject WHEN 'no_call_sid' THEN 400 WHEN 'wrong_account' THEN 403 ELSE 200 END;
+	IF http_status = 200 THEN
+		body := @extschema@.va_twiml(@extschema@.va_verb('Reject', NULL,
+			jsonb_build_object('reason', CASE p_reject WHEN 'busy_tenant' THEN 'busy' ELSE 'rejected' END)));
+	END IF;
+	IF p_reject <> 'wrong_account' THEN
+		PERFORM @extschema@.va_count(p_gateway, 'rejected.' || p_reject);
+	END IF;
+END
+$$;
+
 CREATE FUNCTION @extschema@.va_webhook_voice_answer(p_account_sid text, p_params jsonb, p_idempotency text, p_gateway text)
 	RETURNS TABLE (http_status integer, body text, call_id uuid, tenant_id uuid, session jsonb)
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -166,14 +216,7 @@ BEGIN
 	v_call := v_arrival.arrived;
 	v_reject := v_arrival.reject;
 	IF v_reject IS NOT NULL THEN
-		http_status := CASE v_reject WHEN 'no_call_sid' THEN 400 WHEN 'wrong_account' THEN 403 ELSE 200 END;
-		IF http_status = 200 THEN
-			body := @extschema@.va_twiml(@extschema@.va_verb('Reject', NULL,
-				jsonb_build_object('reason', CASE v_reject WHEN 'busy_tenant' THEN 'busy' ELSE 'rejected' END)));
-		END IF;
-		IF v_reject <> 'wrong_account' THEN -- counted where it was found
-			PERFORM @extschema@.va_count(p_gateway, 'rejected.' || v_reject);
-		END IF;
+		SELECT r.http_status, r.body INTO http_status, body FROM @extschema@.va_call_refuse(v_reject, p_gateway) r;
 		RETURN NEXT;
 		RETURN;
 	END IF;
@@ -423,11 +466,7 @@ BEGIN
 	v_call := v_arrival.arrived;
 	v_reject := v_arrival.reject;
 	IF v_reject IS NOT NULL THEN
-		http_status := CASE v_reject WHEN 'no_call_sid' THEN 400 WHEN 'wrong_account' THEN 403 ELSE 200 END;
-		body := CASE WHEN http_status = 200 THEN @extschema@.va_twiml(@extschema@.va_verb('Reject')) END;
-		IF v_reject <> 'wrong_account' THEN
-			PERFORM @extschema@.va_count(p_gateway, 'rejected.' || v_reject);
-		END IF;
+		SELECT r.http_status, r.body INTO http_status, body FROM @extschema@.va_call_refuse(v_reject, p_gateway) r;
 		RETURN NEXT;
 		RETURN;
 	END IF;
@@ -474,6 +513,148 @@ BEGIN
 				PERFORM @extschema@.va_emit(v_call.tenant_id, 'stream_error', v_call.id, v_call.lead_id,
 					jsonb_build_object('stream', v_stream, 'error', left(p_params ->> 'StreamError', 500)));
 			END IF;
+		END IF;
+	END IF;
+	RETURN NEXT;
+END
+$$;
+
+-- ---- calls that we place --------------------------------------------------------------------------
+
+-- Who has answered: a person, or a machine, with which it is done as the call's rules say.
+CREATE FUNCTION @extschema@.va_webhook_voice_amd(p_account_sid text, p_params jsonb, p_idempotency text, p_gateway text)
+	RETURNS TABLE (http_status integer, body text, call_id uuid, tenant_id uuid, session jsonb)
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	v_call @extschema@.calls := @extschema@.va_call_by_sid(p_params);
+	v_by text := left(@extschema@.va_filled(p_params ->> 'AnsweredBy'), 50);
+BEGIN
+	http_status := 204;
+	IF v_call.id IS NULL THEN
+		PERFORM @extschema@.va_count(p_gateway, 'amd.unknown_call');
+	ELSIF @extschema@.va_foreign_account(v_call.tenant_id, p_account_sid, p_gateway) THEN
+		http_status := 403;
+	ELSE
+		call_id := v_call.id;
+		tenant_id := v_call.tenant_id;
+		IF v_call.answered_by IS NULL AND v_by IS NOT NULL THEN
+			UPDATE @extschema@.calls c SET answered_by = v_by WHERE c.id = v_call.id;
+			IF v_by LIKE 'machine%' OR v_by = 'fax' THEN
+				PERFORM @extschema@.va_machine_answered(v_call, v_by);
+			END IF;
+		END IF;
+	END IF;
+	RETURN NEXT;
+END
+$$;
+
+CREATE FUNCTION @extschema@.va_machine_answered(p_call @extschema@.calls, p_by text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_known jsonb := (SELECT @extschema@.va_settings(t.settings) FROM @extschema@.tenants t WHERE t.id = p_call.tenant_id);
+	v_rules jsonb := @extschema@.va_dial_rules(p_call, v_known);
+	v_what text := v_rules ->> 'machine';
+	v_message text := @extschema@.va_filled(@extschema@.va_expand_for(p_call.tenant_id, v_known, v_rules ->> 'machine_message'));
+BEGIN
+	PERFORM @extschema@.va_emit(p_call.tenant_id, 'machine_answered', p_call.id, p_call.lead_id, jsonb_build_object('answered_by', p_by, 'action', v_what));
+	IF @extschema@.va_call_over(p_call) OR v_what = 'continue' AND p_by <> 'fax' THEN
+		RETURN;
+	END IF;
+	UPDATE @extschema@.calls c SET end_requested_at = coalesce(c.end_requested_at, now()),
+		outcome = coalesce(c.outcome, CASE WHEN v_what = 'message' AND p_by LIKE 'machine_end%' AND v_message IS NOT NULL THEN 'message_left' ELSE 'machine' END)
+	WHERE c.id = p_call.id;
+	IF v_what = 'message' AND p_by LIKE 'machine_end%' AND v_message IS NOT NULL THEN
+		PERFORM @extschema@.va_call_redirect(p_call, 'machine:' || p_call.id,
+			@extschema@.va_say_verb(v_known, @extschema@.va_call_language(p_call), v_message) || @extschema@.va_verb('Hangup'));
+	ELSE
+		PERFORM @extschema@.va_outbox_add(p_call.tenant_id, 'twilio.hangup', 'hangup:' || p_call.id, '{}', call => p_call.id);
+	END IF;
+END
+$$;
+
+-- News of the leg of a person whom a caller is put through to. The address names the caller's call.
+CREATE FUNCTION @extschema@.va_webhook_voice_participant(p_account_sid text, p_params jsonb, p_idempotency text, p_gateway text)
+	RETURNS TABLE (http_status integer, body text, call_id uuid, tenant_id uuid, session jsonb)
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	v_transfer @extschema@.call_transfers;
+	v_call @extschema@.calls;
+	v_status text := p_params ->> 'CallStatus';
+	v_try integer := @extschema@.va_digits(p_params ->> 'url_try');
+BEGIN
+	http_status := 204;
+	SELECT * INTO v_transfer FROM @extschema@.call_transfers t WHERE t.id = @extschema@.va_uuid_try(p_params ->> 'url_transfer');
+	IF NOT FOUND THEN
+		PERFORM @extschema@.va_count(p_gateway, 'participant.unknown_call');
+	ELSIF @extschema@.va_foreign_account(v_transfer.tenant_id, p_account_sid, p_gateway) THEN
+		http_status := 403;
+	ELSE
+		PERFORM @extschema@.va_outbox_found(v_transfer.tenant_id, 'twilio.participant', v_transfer.id || ':' || v_try,
+			jsonb_build_object('sid', p_params ->> 'CallSid', 'by', 'callback'));
+		SELECT * INTO v_call FROM @extschema@.calls c WHERE c.id = v_transfer.call_id FOR NO KEY UPDATE;
+		SELECT * INTO v_transfer FROM @extschema@.call_transfers t WHERE t.id = v_transfer.id FOR NO KEY UPDATE;
+		call_id := v_call.id;
+		tenant_id := v_call.tenant_id;
+		-- News of an earlier try, or older than what is known, changes nothing.
+		IF v_try = v_transfer.tries AND @extschema@.va_call_rank(v_status) > coalesce(@extschema@.va_call_rank(v_transfer.last_status), 0) THEN
+			UPDATE @extschema@.call_transfers t SET last_status = v_status, leg_sid = left(p_params ->> 'CallSid', 50) WHERE t.id = v_transfer.id;
+			PERFORM @extschema@.va_transfer_news(v_call, v_transfer, v_status, @extschema@.va_digits(p_params ->> 'CallDuration'));
+		END IF;
+	END IF;
+	RETURN NEXT;
+END
+$$;
+
+CREATE FUNCTION @extschema@.va_transfer_news(p_call @extschema@.calls, p_transfer @extschema@.call_transfers, p_status text, p_duration integer) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_talked boolean := p_status = 'in-progress' OR p_status = 'completed' AND coalesce(p_duration, 0) > 0;
+BEGIN
+	IF p_transfer.state = 'ringing' AND v_talked THEN
+		UPDATE @extschema@.call_transfers t SET state = 'joined', joined_at = now() WHERE t.id = p_transfer.id;
+		UPDATE @extschema@.calls c SET outcome = coalesce(c.outcome, 'transferred') WHERE c.id = p_call.id;
+		PERFORM @extschema@.va_emit(p_call.tenant_id, 'person_joined', p_call.id, p_call.lead_id, jsonb_build_object('agent_id', p_transfer.agent_id));
+	ELSIF p_transfer.state = 'ringing' AND @extschema@.va_call_rank(p_status) = 5 THEN
+		SELECT * INTO p_transfer FROM @extschema@.call_transfers t WHERE t.id = p_transfer.id;
+		PERFORM @extschema@.va_transfer_next(p_call, p_transfer);
+	END IF;
+	IF @extschema@.va_call_rank(p_status) = 5 AND (p_transfer.state = 'joined' OR v_talked) THEN
+		PERFORM @extschema@.va_transfer_over(t, 'ended') FROM @extschema@.call_transfers t WHERE t.id = p_transfer.id;
+		-- The end of the conference ends the call. Should the caller be left alone all the same, then this.
+		PERFORM @extschema@.va_outbox_add(p_call.tenant_id, 'twilio.hangup', 'hangup:' || p_call.id, '{}', now() + interval '10 seconds', call => p_call.id);
+	END IF;
+END
+$$;
+
+-- News of the conference that caller and person are in.
+CREATE FUNCTION @extschema@.va_webhook_voice_conference(p_account_sid text, p_params jsonb, p_idempotency text, p_gateway text)
+	RETURNS TABLE (http_status integer, body text, call_id uuid, tenant_id uuid, session jsonb)
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	v_transfer @extschema@.call_transfers;
+BEGIN
+	http_status := 204;
+	SELECT * INTO v_transfer FROM @extschema@.call_transfers t WHERE t.id = @extschema@.va_uuid_try(p_params ->> 'url_transfer');
+	IF NOT FOUND THEN
+		PERFORM @extschema@.va_count(p_gateway, 'conference.unknown_call');
+	ELSIF @extschema@.va_foreign_account(v_transfer.tenant_id, p_account_sid, p_gateway) THEN
+		http_status := 403;
+	ELSE
+		call_id := v_transfer.call_id;
+		tenant_id := v_transfer.tenant_id;
+		IF p_params ->> 'StatusCallbackEvent' = 'participant-join' AND v_transfer.tries = 1 THEN
+			UPDATE @extschema@.outbox b SET run_at = now() WHERE b.id = (SELECT o.id FROM @extschema@.outbox o
+				WHERE o.tenant_id = v_transfer.tenant_id AND o.kind = 'twilio.participant' AND o.attempt_key = v_transfer.id || ':1'
+				  AND o.state = 'later' FOR UPDATE SKIP LOCKED);
+			IF FOUND THEN
+				PERFORM @extschema@.va_outbox_wake();
+			END IF;
+		ELSIF p_params ->> 'StatusCallbackEvent' = 'conference-end' THEN
+			PERFORM FROM @extschema@.calls c WHERE c.id = v_transfer.call_id FOR NO KEY UPDATE;
+			PERFORM @extschema@.va_transfer_over(t, 'ended') FROM @extschema@.call_transfers t WHERE t.id = v_transfer.id AND t.state = 'joined';
 		END IF;
 	END IF;
 	RETURN NEXT;

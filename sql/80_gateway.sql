@@ -31,7 +31,7 @@ BEGIN
 			|| CASE WHEN v_token IS NULL OR v_tokens -> v_account.sid ? v_token THEN '[]'
 					ELSE jsonb_build_array(v_token) END);
 	END LOOP;
-	RETURN jsonb_build_object('accounts', (
+	RETURN jsonb_build_object('email', @extschema@.va_gateway_email_config(), 'accounts', (
 		SELECT coalesce(jsonb_agg(jsonb_build_object('account_sid', e.key, 'tokens', e.value) ORDER BY e.key), '[]')
 		FROM jsonb_each(v_tokens) e));
 END
@@ -108,12 +108,15 @@ BEGIN
 		LIMIT 5000 FOR UPDATE SKIP LOCKED);
 	PERFORM @extschema@.va_call_set_status(o.id, 'completed') FROM (
 		SELECT c.id FROM @extschema@.calls c
-		WHERE c.status IN ('queued', 'initiated', 'ringing', 'in-progress') AND c.started_at < now() - interval '25 hours'
+		WHERE c.status IN ('queued', 'initiated', 'ringing', 'in-progress') AND coalesce(c.started_at, c.dialed_at) < now() - interval '25 hours'
 		LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED) o;
 	UPDATE @extschema@.agent_reservations r SET released_at = now(), handled = false -- reserved without a call, and forgotten
 	WHERE r.released_at IS NULL AND r.call_id IS NULL AND r.reserved_at < now() - interval '1 day';
-	PERFORM @extschema@.va_retention_apply();
+	PERFORM @extschema@.va_retention_apply(), @extschema@.va_criteria_recheck(), @extschema@.va_engagement_fade(),
+		@extschema@.va_outbox_forget();
 	PERFORM @extschema@.va_files_expire();
-	PERFORM @extschema@.va_outbox_forget();
+	PERFORM @extschema@.va_funnel_compact();
+	-- Last: its locks are held until the transaction ends.
+	PERFORM @extschema@.va_events_maintain();
 END
 $$;

@@ -219,18 +219,6 @@ $$;
 CREATE TRIGGER stored_files_dropped AFTER DELETE ON @extschema@.stored_files FOR EACH ROW
 	EXECUTE FUNCTION @extschema@.va_file_dropped();
 
--- Has a recording deleted at Twilio, where there is an effect for that. False when there is nothing to delete.
-CREATE FUNCTION @extschema@.va_recording_drop(p_tenant uuid, p_call uuid, p_sid text) RETURNS boolean
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	IF p_sid IS NULL OR p_tenant IS NULL OR NOT EXISTS (SELECT FROM @extschema@.outbox_kinds k WHERE k.kind = 'twilio.recording_delete') THEN
-		RETURN false;
-	END IF;
-	PERFORM @extschema@.va_outbox_add(p_tenant, 'twilio.recording_delete', p_sid, jsonb_build_object('sid', p_sid), call => p_call);
-	RETURN true;
-END
-$$;
-
 -- p_result of what is done: {"bytes", "sha256"}.
 CREATE FUNCTION @extschema@.va_settle_storage(o @extschema@.outbox, p_outcome text, p_result jsonb) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -245,7 +233,7 @@ BEGIN
 			-- Deleted while it was on its way: what has arrived goes again.
 			PERFORM @extschema@.va_storage_remove(o.tenant_id, (o.payload ->> 'file_id') || '/late', o.payload -> 'target');
 		ELSIF f.kind = 'recording' AND (@extschema@.va_storage_setting(f.tenant_id) -> 'delete_at_twilio') = 'true' THEN
-			PERFORM @extschema@.va_recording_drop(f.tenant_id, f.call_id, o.payload ->> 'recording_sid');
+			PERFORM @extschema@.va_recording_forget(f.tenant_id, f.call_id, o.payload ->> 'recording_sid');
 		END IF;
 	ELSIF p_outcome IN ('failed', 'dead', 'skipped') THEN
 		UPDATE @extschema@.stored_files s SET status = 'failed', error_message = left(coalesce(p_result ->> 'why',

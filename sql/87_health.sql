@@ -7,6 +7,7 @@ DECLARE
 	v_preloaded boolean := regexp_split_to_array(current_setting('shared_preload_libraries'), '[ ,"'']+') @> ARRAY['voiceagent'];
 	v_database text := coalesce(current_setting('voiceagent.database', true), '');
 	v_key text;
+	v_keys text[] := '{}';
 BEGIN
 	RETURN QUERY SELECT 'library', v_preloaded,
 		CASE WHEN v_preloaded THEN 'loaded at server start' ELSE 'not in shared_preload_libraries: SQL works, calls do not' END,
@@ -48,18 +49,28 @@ BEGIN
 
 	BEGIN
 		v_key := @extschema@.va_key_id();
+		v_keys := @extschema@.va_key_ids();
 		RETURN QUERY SELECT 'key file', v_key IS NOT NULL OR NOT EXISTS (SELECT FROM @extschema@.tenant_secrets),
-			CASE WHEN v_key IS NULL THEN 'not made yet: it is with the first secret' ELSE 'key ' || v_key END,
+			CASE WHEN v_key IS NULL THEN 'not made yet: it is with the first secret'
+				 ELSE 'key ' || v_key || CASE WHEN cardinality(v_keys) > 1 THEN format(' and %s older', cardinality(v_keys) - 1) ELSE '' END END,
 			CASE WHEN v_key IS NULL AND EXISTS (SELECT FROM @extschema@.tenant_secrets)
 				 THEN 'Copy voiceagent.key from the data directory where the secrets were set, or set them again.' END;
 	EXCEPTION WHEN SQLSTATE 'VA006' THEN
-		RETURN QUERY SELECT 'key file', false, SQLERRM, 'It is 32 bytes, in the data directory, mode 0600.'::text;
+		RETURN QUERY SELECT 'key file', false, SQLERRM, 'It is 32 bytes a key, in the data directory, mode 0600, the server''s own.'::text;
 	END;
-	RETURN QUERY SELECT 'secrets', count(*) FILTER (WHERE s.key_id IS DISTINCT FROM v_key) = 0,
-		format('%s stored, %s of another key', count(*), count(*) FILTER (WHERE s.key_id IS DISTINCT FROM v_key)),
-		CASE WHEN count(*) FILTER (WHERE s.key_id IS DISTINCT FROM v_key) > 0
+	RETURN QUERY SELECT 'secrets', count(*) FILTER (WHERE s.key_id <> ALL (v_keys)) = 0,
+		format('%s stored, %s of another key', count(*), count(*) FILTER (WHERE s.key_id <> ALL (v_keys))),
+		CASE WHEN count(*) FILTER (WHERE s.key_id <> ALL (v_keys)) > 0
 			 THEN 'Set those again with va_secret_set, or restore their key file.' END
 	FROM @extschema@.tenant_secrets s;
+
+	RETURN QUERY SELECT 'events', e.there AND e.strays <= 20000,
+		CASE WHEN e.there THEN format('in the partition of this month, %s in the default one', CASE WHEN e.strays > 20000 THEN 'more than 20000' ELSE e.strays::text END)
+			 ELSE 'in the default partition: this month has none yet' END,
+		CASE WHEN NOT e.there THEN 'The scheduler makes it within a minute; where none runs, SELECT va_housekeeping().'
+			 WHEN e.strays > 20000 THEN 'SELECT va_events_partition(day) for their months, in a quiet hour.' END
+	FROM (SELECT to_regclass(@extschema@.va_events_partition_name(@extschema@.va_events_month(now()))) IS NOT NULL AS there,
+				 (SELECT count(*) FROM (SELECT FROM @extschema@.analytics_events_default d LIMIT 20001) AS few) AS strays) e;
 
 	RETURN QUERY SELECT 'public URL', coalesce(current_setting('voiceagent.public_url', true), '') <> '',
 		@extschema@.va_public_url(),

@@ -3,12 +3,22 @@
 -- here.
 --
 -- leads.lead_score and lead_temperature are always those of the row's data: a trigger writes them, and what
--- anybody else writes there is replaced. engagement_score is kept in the row as well, renewed when a call
--- ends and a message comes, so that the trigger reads no other table.
+-- anybody else writes there is replaced. engagement_score is kept in the row as well, renewed when a call ends, when a
+-- message comes, and once a day while it fades, so that the trigger reads no other table.
 
 ALTER TABLE @extschema@.leads
 	ADD COLUMN engagement_score DOUBLE PRECISION,  -- of calls and messages; NULL: none so far
+	ADD COLUMN engaged_at TIMESTAMPTZ,             -- when that was counted; it fades with the days
 	ADD CONSTRAINT leads_engagement CHECK (engagement_score BETWEEN 0 AND 1);
+
+-- Those whose engagement can fade, the longest unseen first: see va_engagement_fade.
+CREATE INDEX idx_leads_fading ON @extschema@.leads (engaged_at)
+	WHERE engagement_score > 0 AND status IN ('new', 'qualified', 'contacted', 'meeting_scheduled');
+
+-- A lead that did nothing while its engagement faded was not changed by anybody.
+DROP TRIGGER leads_touch ON @extschema@.leads;
+CREATE TRIGGER leads_touch BEFORE UPDATE ON @extschema@.leads FOR EACH ROW
+	WHEN (OLD.engaged_at IS NOT DISTINCT FROM NEW.engaged_at) EXECUTE FUNCTION @extschema@.va_touch();
 
 -- ---- pure functions -----------------------------------------------------------------------------
 
@@ -77,9 +87,19 @@ $$;
 CREATE TRIGGER tenants_check_criteria BEFORE INSERT OR UPDATE OF settings ON @extschema@.tenants
 	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_criteria();
 
--- Scores a tenant's leads anew, as a set; only rows whose score or temperature changes are written. A lead that another
--- transaction is writing in this very moment is not seen, and keeps the score of the criteria before until it is
--- next written or this is called: locks against that would make every writer of leads wait for an administrator.
+-- Criteria that were changed while others wrote leads. Such a writer may have begun with the criteria before, and a row that it
+-- has not committed yet is not seen by the rescoring. A lock would make every writer of leads wait for an
+-- administrator; instead the tenant is scored once more when all of that time have ended (va_criteria_recheck).
+CREATE TABLE @extschema@.criteria_rechecks (
+	id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+	tenant_id UUID NOT NULL REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,
+	-- The first transaction that is certain to have begun after the change; NULL: nobody has looked yet.
+	settled_from XID8,
+	created_at TIMESTAMPTZ NOT NULL DEFAULT NOW()
+);
+CREATE INDEX idx_criteria_rechecks_tenant ON @extschema@.criteria_rechecks (tenant_id);
+
+-- Scores a tenant's leads anew, as a set; only rows whose score or temperature changes are written.
 CREATE FUNCTION @extschema@.va_lead_rescore(p_tenant uuid) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -97,13 +117,37 @@ BEGIN
 END
 $$;
 
+-- Called by va_housekeeping. The first look at a change notes who may be writing by the criteria before it; when all of
+-- these have ended, the second scores the tenant again. Returns how many leads that changed. (A number from before a
+-- dump means nothing any more.)
+CREATE FUNCTION @extschema@.va_criteria_recheck() RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_now pg_snapshot := pg_current_snapshot();
+	v_tenant uuid;
+	v_count bigint := 0;
+BEGIN
+	FOR v_tenant IN
+		DELETE FROM @extschema@.criteria_rechecks r
+		WHERE r.settled_from <= pg_snapshot_xmin(v_now) OR r.settled_from > pg_snapshot_xmax(v_now) RETURNING r.tenant_id
+	LOOP
+		v_count := v_count + @extschema@.va_lead_rescore(v_tenant);
+	END LOOP;
+	UPDATE @extschema@.criteria_rechecks r SET settled_from = pg_snapshot_xmax(v_now)
+	WHERE r.settled_from IS NULL AND r.created_at < now(); -- committed, and not of this very transaction
+	RETURN v_count;
+END
+$$;
+
 CREATE FUNCTION @extschema@.va_criteria_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM @extschema@.va_criteria_forget('@extschema@.tenants');
 	IF TG_RELID = '@extschema@.tenants'::regclass THEN
+		INSERT INTO @extschema@.criteria_rechecks (tenant_id) VALUES (NEW.id);
 		PERFORM @extschema@.va_lead_rescore(NEW.id);
 	ELSE
+		INSERT INTO @extschema@.criteria_rechecks (tenant_id) SELECT t.id FROM @extschema@.tenants t;
 		-- The platform's: all tenants, and none of them may be left with criteria that make no sense.
 		PERFORM @extschema@.va_bant_criteria_check(@extschema@.va_lead_criteria(t.id)), @extschema@.va_lead_rescore(t.id)
 		FROM @extschema@.tenants t ORDER BY t.id;
@@ -137,16 +181,11 @@ DECLARE
 	v_lead @extschema@.leads;
 BEGIN
 	SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = p_lead;
-	IF FOUND THEN
-		BEGIN
-			PERFORM @extschema@.va_assert_tenant(v_lead.tenant_id);
-			RETURN v_lead;
-		EXCEPTION WHEN insufficient_privilege THEN
-			NULL;
-		END;
+	IF NOT FOUND OR NOT @extschema@.va_acts_for(v_lead.tenant_id) THEN
+		RAISE EXCEPTION 'unknown lead %', coalesce(p_lead::text, 'NULL')
+			USING ERRCODE = 'VA020', HINT = 'The table leads lists them; voiceagent.tenant_id says whose are seen.';
 	END IF;
-	RAISE EXCEPTION 'unknown lead %', coalesce(p_lead::text, 'NULL')
-		USING ERRCODE = 'VA020', HINT = 'The table leads lists them; voiceagent.tenant_id says whose are seen.';
+	RETURN v_lead;
 END
 $$;
 
@@ -208,8 +247,28 @@ BEGIN
 	-- First the lock, then the counting: of two calls that end at once the second must see the first.
 	PERFORM FROM @extschema@.leads l WHERE l.id = p_lead FOR NO KEY UPDATE;
 	v_engagement := @extschema@.va_lead_engagement(p_lead);
-	UPDATE @extschema@.leads l SET engagement_score = v_engagement
-	WHERE l.id = p_lead AND l.engagement_score IS DISTINCT FROM v_engagement;
+	UPDATE @extschema@.leads l SET engagement_score = v_engagement, engaged_at = now(), updated_at = now() WHERE l.id = p_lead;
+END
+$$;
+
+-- Called by va_housekeeping: counts the engagement of open leads anew that was last counted a day ago, at most p_limit of
+-- them; the score and the temperature follow. Returns how many it looked at. Closed leads keep what they had.
+CREATE FUNCTION @extschema@.va_engagement_fade(p_limit integer DEFAULT 1000) RETURNS integer
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_count integer := 0;
+	v_lead uuid;
+BEGIN
+	FOR v_lead IN
+		SELECT l.id FROM @extschema@.leads l
+		WHERE l.engagement_score > 0 AND l.status IN ('new', 'qualified', 'contacted', 'meeting_scheduled')
+		  AND l.engaged_at < now() - interval '1 day'
+		ORDER BY l.engaged_at LIMIT greatest(p_limit, 0) FOR NO KEY UPDATE SKIP LOCKED
+	LOOP
+		v_count := v_count + 1;
+		UPDATE @extschema@.leads l SET engagement_score = @extschema@.va_lead_engagement(v_lead), engaged_at = now() WHERE l.id = v_lead;
+	END LOOP;
+	RETURN v_count;
 END
 $$;
 

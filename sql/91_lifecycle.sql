@@ -26,7 +26,8 @@ CREATE INDEX idx_lead_stage_history_tenant ON @extschema@.lead_stage_history (te
 
 -- Work that something in a lead's life has caused, one row each, written in the transaction of its cause. What the
 -- database does itself is done at once (done_at); the rest waits for whoever carries it out: he locks rows with
--- done_at NULL (FOR UPDATE SKIP LOCKED), does them and sets done_at.
+-- done_at NULL (FOR UPDATE SKIP LOCKED), does them and sets done_at. Whoever calls or writes to a lead for it asks
+-- va_may_contact once more in the transaction in which he does: the lead may have opted out since.
 CREATE TABLE @extschema@.lead_actions (
 	id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
 	tenant_id UUID REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,
@@ -55,32 +56,73 @@ CREATE TRIGGER leads_stage BEFORE UPDATE OF status ON @extschema@.leads FOR EACH
 
 -- ---- what a step causes -------------------------------------------------------------------------
 
+-- Is there an appointment that has neither taken place nor been called off?
+CREATE FUNCTION @extschema@.va_lead_has_meeting(p_lead uuid) RETURNS boolean
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN EXISTS (SELECT FROM @extschema@.appointments a WHERE a.lead_id = p_lead AND a.status IN ('scheduled', 'confirmed'));
+END
+$$;
+
+-- Does the part of a step's work that is the database's own; returns which actions are done by now.
+CREATE FUNCTION @extschema@.va_lead_step_done(p_lead @extschema@.leads, p_event text, p_actions text[]) RETURNS text[]
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	-- The cold sequence is the nurture; score and temperature are always true.
+	v_done text[] := ARRAY['record_qualification', 'calculate_score', 'assign_temperature', 'plan_follow_ups', 'stop_follow_ups',
+						   'add_to_nurture', 'schedule_reminders', 'withdraw_reminders'];
+BEGIN
+	IF 'plan_follow_ups' = ANY (p_actions) THEN
+		PERFORM @extschema@.va_follow_up_begin(p_lead.id, p_event IN ('reopen', 'wake'));
+	END IF;
+	IF 'stop_follow_ups' = ANY (p_actions) THEN
+		PERFORM @extschema@.va_follow_up_end(p_lead.id, CASE p_lead.status WHEN 'meeting_scheduled' THEN 'booking'
+			WHEN 'archived' THEN 'archived' ELSE 'closed' END);
+	END IF;
+	-- An appointment plans its own messages; here only what a step without one being written asks for.
+	IF 'schedule_reminders' = ANY (p_actions) THEN
+		PERFORM @extschema@.va_appointment_plan(a, false) FROM @extschema@.appointments a
+		WHERE a.lead_id = p_lead.id AND a.status IN ('scheduled', 'confirmed')
+		  AND NOT EXISTS (SELECT FROM @extschema@.notifications n WHERE n.appointment_id = a.id AND n.status = 'pending');
+	END IF;
+	IF 'withdraw_reminders' = ANY (p_actions) THEN
+		UPDATE @extschema@.notifications n SET status = 'cancelled', error_message = 'the lead: ' || p_event
+		WHERE n.lead_id = p_lead.id AND n.status = 'pending' AND n.template_id LIKE 'appointment\_reminder%';
+	END IF;
+	IF @extschema@.va_lead_has_meeting(p_lead.id) THEN
+		v_done := v_done || 'send_whatsapp_confirmation'::text;
+	END IF;
+	IF EXISTS (SELECT FROM @extschema@.notifications n WHERE n.lead_id = p_lead.id AND n.template_id = 'appointment_feedback') THEN
+		v_done := v_done || 'collect_feedback'::text;
+	END IF;
+	RETURN v_done;
+END
+$$;
+
 CREATE FUNCTION @extschema@.va_lead_stage_changed() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_from text := coalesce(OLD.status, 'new');
 	v_actions text[] := '{}';
+	v_done text[];
 BEGIN
 	INSERT INTO @extschema@.lead_stage_history (tenant_id, lead_id, event, from_stage, to_stage, reason, changed_by)
 	VALUES (NEW.tenant_id, NEW.id, NEW.status_event, v_from, NEW.status, NEW.status_reason, NEW.status_by);
 	IF NEW.status_event <> 'merge' THEN
 		v_actions := @extschema@.va_lead_step_actions(v_from, NEW.status_event, NEW.status, coalesce(NEW.lead_temperature, 'cold'));
 	END IF;
-	IF 'plan_follow_ups' = ANY (v_actions) THEN
-		PERFORM @extschema@.va_follow_up_begin(NEW.id, NEW.status_event IN ('reopen', 'wake'));
+	-- Who has an appointment needs no follow-up, whichever stages are passed on the way there.
+	IF v_actions && ARRAY['plan_follow_ups', 'send_follow_up_email', 'add_to_nurture'] AND @extschema@.va_lead_has_meeting(NEW.id) THEN
+		v_actions := ARRAY(SELECT a FROM unnest(v_actions) WITH ORDINALITY AS x (a, n)
+			WHERE a <> ALL (ARRAY['plan_follow_ups', 'send_follow_up_email', 'add_to_nurture']) ORDER BY n);
 	END IF;
-	IF 'stop_follow_ups' = ANY (v_actions) THEN
-		PERFORM @extschema@.va_follow_up_end(NEW.id, CASE NEW.status WHEN 'meeting_scheduled' THEN 'booking'
-			WHEN 'archived' THEN 'archived' ELSE 'closed' END);
-	END IF;
+	v_done := @extschema@.va_lead_step_done(NEW, NEW.status_event, v_actions);
 	INSERT INTO @extschema@.lead_actions (tenant_id, lead_id, action, payload, done_at)
 	SELECT NEW.tenant_id, NEW.id, a.name,
 		jsonb_build_object('event', NEW.status_event, 'from', v_from, 'to', NEW.status)
 			|| CASE WHEN a.name IN ('calculate_score', 'assign_temperature')
 					THEN jsonb_build_object('score', NEW.lead_score, 'temperature', NEW.lead_temperature) ELSE '{}' END,
-		-- The cold sequence is the nurture; score and temperature are always true.
-		CASE WHEN a.name IN ('record_qualification', 'calculate_score', 'assign_temperature', 'plan_follow_ups',
-							 'stop_follow_ups', 'add_to_nurture') THEN now() END
+		CASE WHEN a.name = ANY (v_done) THEN now() END
 	FROM unnest(v_actions) WITH ORDINALITY AS a (name, place) ORDER BY a.place;
 	PERFORM @extschema@.va_emit(NEW.tenant_id, 'lead_stage_changed', NULL, NEW.id, jsonb_build_object(
 		'event', NEW.status_event, 'from', v_from, 'to', NEW.status, 'temperature', NEW.lead_temperature));
@@ -132,6 +174,38 @@ BEGIN
 		status_reason = @extschema@.va_filled(p_reason), status_by = @extschema@.va_filled(p_by)
 	WHERE l.id = p_lead;
 	RETURN v_to;
+END
+$$;
+
+-- A lead has an appointment: it goes to meeting_scheduled step by step, each in its history. A new appointment also
+-- brings back who was lost or archived (p_back); a won deal stays won.
+CREATE FUNCTION @extschema@.va_lead_booked(p_lead uuid, p_back boolean) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_status text;
+	v_event text;
+BEGIN
+	LOOP
+		SELECT coalesce(l.status, 'new') INTO v_status FROM @extschema@.leads l WHERE l.id = p_lead FOR NO KEY UPDATE;
+		v_event := CASE v_status WHEN 'new' THEN 'qualify' WHEN 'qualified' THEN 'contact' WHEN 'contacted' THEN 'schedule'
+			WHEN 'closed_lost' THEN CASE WHEN p_back THEN 'reopen' END WHEN 'archived' THEN CASE WHEN p_back THEN 'wake' END END;
+		EXIT WHEN v_event IS NULL;
+		PERFORM @extschema@.va_lead_go(p_lead, v_event, 'appointment booked', 'voiceagent');
+	END LOOP;
+END
+$$;
+
+-- An appointment was called off or missed: without another one the lead is where it was before. The lead is locked
+-- first, so that of two called off at once the second sees the first.
+CREATE FUNCTION @extschema@.va_lead_unbooked(p_lead uuid, p_why text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_status text;
+BEGIN
+	SELECT l.status INTO v_status FROM @extschema@.leads l WHERE l.id = p_lead FOR NO KEY UPDATE;
+	IF v_status = 'meeting_scheduled' AND NOT @extschema@.va_lead_has_meeting(p_lead) THEN
+		PERFORM @extschema@.va_lead_go(p_lead, 'unschedule', p_why, 'voiceagent');
+	END IF;
 END
 $$;
 
@@ -203,19 +277,29 @@ CREATE TRIGGER calls_lead AFTER UPDATE OF status, lead_id, duration_seconds, con
 			IS DISTINCT FROM (NEW.status, NEW.lead_id, NEW.duration_seconds, NEW.conversation_turns))
 	EXECUTE FUNCTION @extschema@.va_call_lead();
 
--- A message of the lead's. One that brings a created_at of its own is of the past (restored, copied from another system):
--- it answers nothing now.
+-- A message from outside. A keyword is obeyed, whether the sender is known as a lead or not; any other of a lead's is
+-- a reply. One that brings a created_at of its own is of the past (restored, copied from another system): it
+-- answers nothing now.
 CREATE FUNCTION @extschema@.va_message_lead() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_keyword text;
 BEGIN
-	-- First the end of what runs, then the score: a reply that makes the lead warmer begins the warmer sequence.
-	PERFORM @extschema@.va_follow_up_end(NEW.lead_id, 'reply');
-	PERFORM @extschema@.va_lead_engage(NEW.lead_id);
+	IF TG_OP = 'INSERT' THEN
+		v_keyword := @extschema@.va_message_keyword(NEW);
+	END IF;
+	IF NEW.lead_id IS NOT NULL THEN
+		-- First the end of what runs, then the score: a reply that makes the lead warmer begins the warmer sequence.
+		IF v_keyword IS NULL THEN
+			PERFORM @extschema@.va_follow_up_end(NEW.lead_id, 'reply');
+		END IF;
+		PERFORM @extschema@.va_lead_engage(NEW.lead_id);
+	END IF;
 	RETURN NULL;
 END
 $$;
 CREATE TRIGGER notifications_lead AFTER INSERT ON @extschema@.notifications FOR EACH ROW
-	WHEN (NEW.direction = 'inbound' AND NEW.lead_id IS NOT NULL AND NEW.created_at = now())
+	WHEN (NEW.direction = 'inbound' AND NEW.tenant_id IS NOT NULL AND NEW.created_at = now())
 	EXECUTE FUNCTION @extschema@.va_message_lead();
 CREATE TRIGGER notifications_lead_known AFTER UPDATE OF lead_id ON @extschema@.notifications FOR EACH ROW
 	WHEN (NEW.direction = 'inbound' AND NEW.lead_id IS NOT NULL AND OLD.lead_id IS NULL)
@@ -262,6 +346,10 @@ BEGIN
 	IF keep = "drop" THEN
 		RAISE EXCEPTION 'a lead cannot be merged with itself' USING ERRCODE = 'VA024';
 	END IF;
+	-- Calls, then calendars and appointments, then leads: the order of everybody who locks more than one of them.
+	PERFORM FROM @extschema@.calls c WHERE c.lead_id IN (keep, "drop") ORDER BY c.id FOR NO KEY UPDATE;
+	PERFORM @extschema@.va_calendar_lock(k.tenant_id);
+	PERFORM FROM @extschema@.appointments a WHERE a.lead_id IN (keep, "drop") ORDER BY a.id FOR NO KEY UPDATE;
 	PERFORM FROM @extschema@.leads l WHERE l.id IN (keep, "drop") ORDER BY l.id FOR NO KEY UPDATE;
 	SELECT * INTO k FROM @extschema@.leads l WHERE l.id = keep;
 	SELECT * INTO d FROM @extschema@.leads l WHERE l.id = "drop";
@@ -317,6 +405,9 @@ BEGIN
 	WHERE h.id = (SELECT i.id FROM @extschema@.lead_stage_history i WHERE i.lead_id = keep AND i.event = 'merge'
 				  ORDER BY i.changed_at DESC LIMIT 1);
 	DELETE FROM @extschema@.leads l WHERE l.id = "drop";
+	IF @extschema@.va_lead_has_meeting(keep) THEN
+		PERFORM @extschema@.va_lead_booked(keep, false);
+	END IF;
 	PERFORM @extschema@.va_lead_engage(keep);
 	PERFORM @extschema@.va_follow_up_apply(keep);
 	PERFORM @extschema@.va_emit(k.tenant_id, 'lead_merged', NULL, keep, jsonb_build_object('merged', d.id));

@@ -49,27 +49,13 @@ CREATE TABLE @extschema@.follow_up_steps (
 );
 CREATE INDEX idx_follow_up_steps_tenant ON @extschema@.follow_up_steps (tenant_id);
 
--- Days on which a tenant's people keep other hours than on that weekday; no intervals: closed.
-CREATE TABLE @extschema@.holidays (
-	tenant_id UUID NOT NULL REFERENCES @extschema@.tenants(id) ON DELETE CASCADE,
-	date DATE NOT NULL CHECK (isfinite(date)),
-	name TEXT,
-	intervals JSONB NOT NULL DEFAULT '[]',           -- [["10:00", "14:00"], …]
-	PRIMARY KEY (tenant_id, date)
-);
-
 CREATE FUNCTION @extschema@.va_cadence_check(steps jsonb) RETURNS boolean
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_cadence_check';
 CREATE FUNCTION @extschema@.va_cadence_replan(steps jsonb, start timestamptz, rules jsonb, tasks jsonb, now timestamptz)
 	RETURNS TABLE (action text, task integer, step integer, due timestamptz, moved text[])
 	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_cadence_replan';
-CREATE FUNCTION @extschema@.va_cadence_allowed(rules jsonb, channels text[], at timestamptz) RETURNS timestamptz
+CREATE FUNCTION @extschema@.va_cadence_allowed(rules jsonb, channels text[], at timestamptz, OUT due timestamptz, OUT moved text[])
 	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_cadence_allowed';
-CREATE FUNCTION @extschema@.va_zone_known(name text) RETURNS boolean
-	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_zone_known';
-CREATE FUNCTION @extschema@.va_phone_zone(number text) RETURNS text
-	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_phone_zone';
-
 -- ---- sequences ----------------------------------------------------------------------------------
 
 CREATE TRIGGER follow_up_sequences_touch BEFORE UPDATE ON @extschema@.follow_up_sequences
@@ -154,88 +140,6 @@ BEGIN
 END
 $$;
 
--- ---- hours --------------------------------------------------------------------------------------
-
--- "09:30" as seconds since midnight, 24:00 included; NULL when it is no time.
-CREATE FUNCTION @extschema@.va_clock(p_time jsonb) RETURNS integer
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN CASE WHEN p_time #>> '{}' ~ '^(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?|24:00)$'
-				THEN extract(epoch FROM (p_time #>> '{}')::time)::integer END;
-
-CREATE FUNCTION @extschema@.va_check_holiday() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	IF jsonb_typeof(NEW.intervals) IS DISTINCT FROM 'array' OR jsonb_array_length(NEW.intervals) > 8
-	   OR EXISTS (SELECT FROM jsonb_array_elements(NEW.intervals) i
-				  WHERE jsonb_typeof(i) <> 'array' OR i -> 2 IS NOT NULL OR @extschema@.va_clock(i -> 0) IS NULL
-					 OR @extschema@.va_clock(i -> 1) IS NULL OR i -> 0 = i -> 1 OR i ->> 0 = '24:00') THEN
-		RAISE EXCEPTION 'the intervals of a holiday are at most eight pairs of times, as [["10:00", "14:00"]]'
-			USING ERRCODE = 'VA005', HINT = 'An empty array means closed.';
-	END IF;
-	RETURN NEW;
-END
-$$;
-CREATE TRIGGER holidays_check BEFORE INSERT OR UPDATE ON @extschema@.holidays
-	FOR EACH ROW EXECUTE FUNCTION @extschema@.va_check_holiday();
-
--- Where a lead lives: what it told, what its number tells, where the tenant is.
-CREATE FUNCTION @extschema@.va_lead_zone(p_lead @extschema@.leads) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_told text := p_lead.custom_fields ->> 'timezone';
-	v_number text := @extschema@.va_phone_zone(p_lead.phone);
-BEGIN
-	RETURN CASE WHEN @extschema@.va_zone_known(v_told) THEN v_told
-				WHEN @extschema@.va_zone_known(v_number) THEN v_number
-				ELSE coalesce((SELECT t.timezone FROM @extschema@.tenants t WHERE t.id = p_lead.tenant_id), 'UTC') END;
-END
-$$;
-
--- Opening hours as [[weekday, open, close], …], seconds since midnight; a tenant without rows is always open. Equal
--- times are 24 hours from then.
-CREATE FUNCTION @extschema@.va_human_hours(p_tenant uuid) RETURNS jsonb
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	IF NOT EXISTS (SELECT FROM @extschema@.business_hours b WHERE b.tenant_id = p_tenant) THEN
-		RETURN (SELECT jsonb_agg(jsonb_build_array(day, 0, 86400)) FROM generate_series(0, 6) day);
-	END IF;
-	RETURN (
-		WITH hours AS (
-			SELECT b.day_of_week AS day, extract(epoch FROM coalesce(b.open_time, time '00:00'))::integer AS opens,
-				   extract(epoch FROM coalesce(b.close_time, time '24:00'))::integer AS closes
-			FROM @extschema@.business_hours b
-			WHERE b.tenant_id = p_tenant AND b.open_time IS DISTINCT FROM time '24:00'
-			  AND NOT EXISTS (SELECT FROM @extschema@.business_hours s
-							  WHERE s.tenant_id = p_tenant AND s.day_of_week = b.day_of_week AND s.is_closed)),
-		lines AS (
-			SELECT day, opens, closes FROM hours WHERE opens <> closes
-			UNION ALL SELECT day, opens, 86400 FROM hours WHERE opens = closes
-			UNION ALL SELECT (day + 1) % 7, 0, opens FROM hours WHERE opens = closes AND opens > 0)
-		SELECT coalesce(jsonb_agg(jsonb_build_array(day, opens, closes) ORDER BY day, opens), '[]') FROM lines);
-END
-$$;
-
--- What is allowed when, for the leads of a tenant in one zone (see src/pg/lead_plan.c).
-CREATE FUNCTION @extschema@.va_cadence_rules(p_tenant uuid, p_lead_zone text) RETURNS jsonb
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_tenant @extschema@.tenants;
-	v_contact jsonb;
-BEGIN
-	SELECT * INTO v_tenant FROM @extschema@.tenants t WHERE t.id = p_tenant;
-	v_contact := coalesce(@extschema@.va_setting(v_tenant.settings, 'contact_hours'), '{"open": "09:00", "close": "20:00"}');
-	RETURN jsonb_build_object(
-		'lead_zone', coalesce(p_lead_zone, 'UTC'), 'tenant_zone', coalesce(v_tenant.timezone, 'UTC'),
-		'gap_s', @extschema@.va_setting_integer(v_tenant.settings, 'follow_up_gap_minutes', 60) * 60,
-		'contact', jsonb_build_array(jsonb_build_array(@extschema@.va_clock(v_contact -> 'open'), @extschema@.va_clock(v_contact -> 'close'))),
-		'hours', @extschema@.va_human_hours(p_tenant),
-		'holidays', (SELECT coalesce(jsonb_agg(jsonb_build_object('date', d.date - date '1970-01-01', 'hours', (
-						SELECT coalesce(jsonb_agg(jsonb_build_array(@extschema@.va_clock(i -> 0), @extschema@.va_clock(i -> 1))), '[]')
-						FROM jsonb_array_elements(d.intervals) i)) ORDER BY d.date), '[]')
-					 FROM @extschema@.holidays d WHERE d.tenant_id = p_tenant AND d.date >= current_date - 2));
-END
-$$;
-
 -- ---- planning -----------------------------------------------------------------------------------
 
 -- The name under which a lead's tasks are kept: the temperature, and the round from the second on.
@@ -248,8 +152,9 @@ CREATE FUNCTION @extschema@.va_task_type(p_channels text[]) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN array_to_string(array_replace(array_replace(p_channels, 'ai_call', 'call'), 'human_call', 'call'), '+');
 
--- Makes the lead's pending tasks what its sequence wants now; returns how many it changed. The same again changes
--- nothing. A lead that is closed, stopped or was never planned for has none.
+-- Makes the lead's pending tasks what its sequence wants now, at times that the rules of contact allow; returns how
+-- many it changed. The same again changes nothing. A lead that is closed, stopped or was never planned for has
+-- none, and neither has a step whose channels may none of them be used.
 CREATE FUNCTION @extschema@.va_follow_up_apply(p_lead uuid, p_now timestamptz DEFAULT now()) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -258,6 +163,7 @@ DECLARE
 	v_name text;
 	v_tasks uuid[];
 	v_json jsonb;
+	v_rules jsonb := '{"lead_zone": "UTC", "tenant_zone": "UTC", "gap_s": 1, "contact": [0, 86400]}'; -- for no steps
 	c record;
 	v_count integer := 0;
 BEGIN
@@ -269,6 +175,10 @@ BEGIN
 	IF v_lead.follow_ups_since IS NOT NULL AND v_lead.follow_ups_stopped IS NULL
 	   AND v_lead.status IN ('new', 'qualified', 'contacted') THEN
 		v_steps := @extschema@.va_sequence_steps(v_lead.tenant_id, v_lead.lead_temperature);
+	END IF;
+	IF v_steps <> '[]' THEN
+		v_rules := @extschema@.va_contact_rules(v_lead, ARRAY(SELECT DISTINCT x FROM jsonb_array_elements(v_steps) e,
+			jsonb_array_elements_text(e -> 'channels') x), p_now);
 	END IF;
 	-- The order of the rows is the order of the locks.
 	PERFORM FROM @extschema@.follow_up_tasks t
@@ -284,8 +194,7 @@ BEGIN
 
 	FOR c IN
 		SELECT r.*, s.value AS definition
-		FROM @extschema@.va_cadence_replan(v_steps, coalesce(v_lead.follow_ups_since, p_now),
-			@extschema@.va_cadence_rules(v_lead.tenant_id, @extschema@.va_lead_zone(v_lead)), v_json, p_now) r
+		FROM @extschema@.va_cadence_replan(v_steps, coalesce(v_lead.follow_ups_since, p_now), v_rules, v_json, p_now) r
 		LEFT JOIN jsonb_array_elements(v_steps) WITH ORDINALITY AS s (value, place) ON s.place = r.step
 		WHERE r.action <> 'keep'
 		ORDER BY r.action <> 'cancel', r.step
@@ -293,7 +202,8 @@ BEGIN
 		v_count := v_count + 1;
 		IF c.action = 'cancel' THEN
 			UPDATE @extschema@.follow_up_tasks t
-			SET status = 'cancelled', result = jsonb_build_object('why', coalesce(v_lead.follow_ups_stopped, 'replanned'))
+			SET status = 'cancelled', result = jsonb_build_object('why', coalesce(v_lead.follow_ups_stopped,
+				CASE WHEN v_rules -> 'never' ?& t.channels THEN v_rules -> 'never' ->> t.channels[1] END, 'replanned'))
 			WHERE t.id = v_tasks[c.task];
 		ELSIF c.action = 'move' THEN
 			UPDATE @extschema@.follow_up_tasks t SET scheduled_for = c.due WHERE t.id = v_tasks[c.task];
@@ -390,17 +300,60 @@ CREATE TRIGGER leads_temperature_changed AFTER UPDATE ON @extschema@.leads FOR E
 	WHEN (OLD.lead_temperature IS DISTINCT FROM NEW.lead_temperature AND NEW.follow_ups_since IS NOT NULL)
 	EXECUTE FUNCTION @extschema@.va_lead_temperature_changed();
 
+-- Another number, address or zone: other steps are possible, at other times.
+CREATE FUNCTION @extschema@.va_lead_address_changed() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM @extschema@.va_follow_up_apply(NEW.id);
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER leads_address_changed AFTER UPDATE OF phone, email, custom_fields ON @extschema@.leads FOR EACH ROW
+	WHEN (NEW.follow_ups_since IS NOT NULL AND (OLD.phone, OLD.email, OLD.custom_fields -> 'timezone')
+		IS DISTINCT FROM (NEW.phone, NEW.email, NEW.custom_fields -> 'timezone'))
+	EXECUTE FUNCTION @extschema@.va_lead_address_changed();
+
 -- ---- the scheduler ------------------------------------------------------------------------------
 
--- Turns due steps into work, each into exactly one row of lead_actions; returns how many it dealt with. A step that
--- is late (the server was down, hours were changed) and may not happen now waits until it may.
+-- Turns one due step, its row locked, into a row of lead_actions, or moves it, or skips it with the reason.
+CREATE FUNCTION @extschema@.va_follow_up_claim(t @extschema@.follow_up_tasks) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_lead @extschema@.leads;
+	v_why text;
+	v_when record;
+BEGIN
+	SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = t.lead_id;
+	v_when := @extschema@.va_contact_when(v_lead, coalesce(t.channels, '{}'), now());
+	v_why := CASE WHEN v_lead.id IS NULL THEN 'there is no lead'
+		WHEN v_lead.follow_ups_stopped IS NOT NULL THEN v_lead.follow_ups_stopped
+		WHEN NOT EXISTS (SELECT FROM @extschema@.tenants n WHERE n.id = t.tenant_id AND n.status = 'active') THEN 'the tenant is not active'
+		WHEN v_when.due IS NULL THEN coalesce(v_when.why, 'it is never allowed') END;
+	IF v_why IS NOT NULL THEN
+		UPDATE @extschema@.follow_up_tasks d SET status = 'skipped', result = jsonb_build_object('why', v_why) WHERE d.id = t.id;
+	ELSIF v_when.due > now() THEN
+		UPDATE @extschema@.follow_up_tasks d SET scheduled_for = v_when.due WHERE d.id = t.id;
+	ELSE
+		UPDATE @extschema@.follow_up_tasks d SET status = 'queued', executed_at = now() WHERE d.id = t.id;
+		INSERT INTO @extschema@.lead_actions (tenant_id, lead_id, task_id, action, payload)
+		VALUES (t.tenant_id, t.lead_id, t.id, 'follow_up', jsonb_build_object('task_id', t.id, 'sequence', t.sequence_id,
+			'step', t.sequence_step, 'channels', v_when.allowed, 'purpose', t.purpose, 'scheduled_for', t.scheduled_for)
+			|| coalesce((SELECT jsonb_build_object('hint', h) FROM @extschema@.tenants n,
+						 LATERAL (SELECT @extschema@.va_setting(n.settings, 'follow_up_hints') ->> t.purpose AS h) x
+						 WHERE n.id = t.tenant_id AND h IS NOT NULL), '{}'));
+	END IF;
+END
+$$;
+
+-- Turns due steps into work, each into exactly one row of lead_actions; returns how many it dealt with. The rules of contact
+-- are asked again here, for they may have changed since the step was planned: without a channel left
+-- it is skipped with the reason, with some left it happens by these, and when it may not happen now (the server was
+-- down, hours were changed) it waits until it may. One that cannot be claimed at all (its tenant's hours cannot be
+-- read, say) fails alone: the others must not wait for it.
 CREATE FUNCTION @extschema@.va_follow_ups_due("limit" integer DEFAULT 100) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	t @extschema@.follow_up_tasks;
-	v_lead @extschema@.leads;
-	v_why text;
-	v_allowed timestamptz;
 	v_count integer := 0;
 BEGIN
 	FOR t IN
@@ -409,30 +362,28 @@ BEGIN
 		ORDER BY d.scheduled_for LIMIT greatest("limit", 0) FOR UPDATE SKIP LOCKED
 	LOOP
 		v_count := v_count + 1;
-		SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = t.lead_id;
-		v_allowed := @extschema@.va_cadence_allowed(@extschema@.va_cadence_rules(t.tenant_id, @extschema@.va_lead_zone(v_lead)),
-			coalesce(t.channels, '{}'), now());
-		v_why := CASE WHEN v_lead.id IS NULL THEN 'there is no lead'
-			WHEN v_lead.follow_ups_stopped IS NOT NULL THEN v_lead.follow_ups_stopped
-			WHEN NOT EXISTS (SELECT FROM @extschema@.tenants n WHERE n.id = t.tenant_id AND n.status = 'active') THEN 'the tenant is not active'
-			WHEN v_allowed IS NULL THEN 'it is never allowed' END;
-		IF v_why IS NOT NULL THEN
-			UPDATE @extschema@.follow_up_tasks d SET status = 'skipped', result = jsonb_build_object('why', v_why) WHERE d.id = t.id;
-		ELSIF v_allowed > now() THEN
-			UPDATE @extschema@.follow_up_tasks d SET scheduled_for = v_allowed WHERE d.id = t.id;
-		ELSE
-			UPDATE @extschema@.follow_up_tasks d SET status = 'queued', executed_at = now() WHERE d.id = t.id;
-			INSERT INTO @extschema@.lead_actions (tenant_id, lead_id, task_id, action, payload)
-			VALUES (t.tenant_id, t.lead_id, t.id, 'follow_up', jsonb_build_object('task_id', t.id, 'sequence', t.sequence_id,
-				'step', t.sequence_step, 'channels', t.channels, 'purpose', t.purpose, 'scheduled_for', t.scheduled_for)
-				|| coalesce((SELECT jsonb_build_object('hint', h) FROM @extschema@.tenants n,
-							 LATERAL (SELECT @extschema@.va_setting(n.settings, 'follow_up_hints') ->> t.purpose AS h) x
-							 WHERE n.id = t.tenant_id AND h IS NOT NULL), '{}'));
-		END IF;
+		BEGIN
+			PERFORM @extschema@.va_follow_up_claim(t);
+		EXCEPTION
+			WHEN serialization_failure OR deadlock_detected OR query_canceled THEN
+				RAISE;
+			WHEN OTHERS THEN
+				UPDATE @extschema@.follow_up_tasks d SET status = 'failed', executed_at = now(),
+					result = jsonb_build_object('why', SQLERRM, 'sqlstate', SQLSTATE) WHERE d.id = t.id;
+				RAISE WARNING 'a follow-up could not be claimed: %', SQLERRM
+					USING DETAIL = format('Task %s, SQLSTATE %s.', t.id, SQLSTATE), HINT = 'Mend the cause, then set its status to pending.';
+		END;
 	END LOOP;
 	RETURN v_count;
 END
 $$;
+
+-- A step that is due before the scheduler would look again (it sleeps ten seconds at most) wakes it after the commit.
+CREATE FUNCTION @extschema@.va_wake_scheduler() RETURNS trigger
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'va_wake_scheduler';
+CREATE TRIGGER follow_up_tasks_wake AFTER INSERT OR UPDATE OF scheduled_for, status ON @extschema@.follow_up_tasks FOR EACH ROW
+	WHEN (NEW.status = 'pending' AND NEW.sequence_id IS NOT NULL AND NEW.scheduled_for <= now() + interval '10 seconds')
+	EXECUTE FUNCTION @extschema@.va_wake_scheduler();
 
 -- When the next one is due; NULL without any.
 CREATE FUNCTION @extschema@.va_follow_ups_next() RETURNS timestamptz
@@ -443,12 +394,12 @@ BEGIN
 END
 $$;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON @extschema@.follow_up_sequences, @extschema@.follow_up_steps, @extschema@.holidays
+GRANT SELECT, INSERT, UPDATE, DELETE ON @extschema@.follow_up_sequences, @extschema@.follow_up_steps
 	TO voiceagent_admin, voiceagent_agent;
-GRANT SELECT ON @extschema@.follow_up_sequences, @extschema@.follow_up_steps, @extschema@.holidays TO voiceagent_bi;
+GRANT SELECT ON @extschema@.follow_up_sequences, @extschema@.follow_up_steps TO voiceagent_bi;
 CREATE POLICY common_rows ON @extschema@.follow_up_sequences FOR SELECT USING (tenant_id IS NULL);
 CREATE POLICY common_rows ON @extschema@.follow_up_steps FOR SELECT USING (tenant_id IS NULL);
 GRANT EXECUTE ON FUNCTION @extschema@.va_follow_up_plan(uuid), @extschema@.va_follow_up_stop(uuid, text),
-	@extschema@.va_follow_up_resume(uuid), @extschema@.va_phone_zone(text), @extschema@.va_zone_known(text)
+	@extschema@.va_follow_up_resume(uuid)
 	TO voiceagent_admin, voiceagent_agent;
 GRANT EXECUTE ON FUNCTION @extschema@.va_follow_ups_due(integer), @extschema@.va_follow_ups_next() TO voiceagent_admin;

@@ -15,20 +15,7 @@ BEGIN
 END
 $$;
 
--- The lead, the call, and their tenants; those of another tenant are as unknown as those that do not exist.
-CREATE FUNCTION @extschema@.va_lead_of(p_lead uuid) RETURNS @extschema@.leads
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_lead @extschema@.leads;
-BEGIN
-	SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = p_lead;
-	IF NOT FOUND OR NOT @extschema@.va_acts_for(v_lead.tenant_id) THEN
-		RAISE EXCEPTION 'unknown lead %', coalesce(p_lead::text, 'NULL') USING ERRCODE = 'VA020';
-	END IF;
-	RETURN v_lead;
-END
-$$;
-
+-- The call, its row locked; one of another tenant is as unknown as one that does not exist.
 CREATE FUNCTION @extschema@.va_call_row(p_call uuid) RETURNS @extschema@.calls
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -48,74 +35,6 @@ $$;
 --  "dates": {"2027-12-24": []}, "timezone": "Europe/Berlin"}
 -- A weekday that is not named is off. A closing time at or before the opening time is on the next date.
 
-CREATE FUNCTION @extschema@.va_hours_spans(week integer[], dates integer[], zone text, "from" timestamptz, "to" timestamptz)
-	RETURNS timestamptz[] LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_hours_spans';
-CREATE FUNCTION @extschema@.va_hours_next(week integer[], dates integer[], zone text, at timestamptz)
-	RETURNS timestamptz LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'va_hours_next';
-
--- 'HH:MM' in seconds.
-CREATE FUNCTION @extschema@.va_clock_seconds(text) RETURNS integer
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN split_part($1, ':', 1)::integer * 3600 + split_part($1, ':', 2)::integer * 60;
-
--- Refuses a list of openings that is none; p_what says where it stands.
-CREATE FUNCTION @extschema@.va_check_openings(p_what text, p_list jsonb) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_item jsonb;
-BEGIN
-	IF jsonb_typeof(p_list) IS DISTINCT FROM 'array' OR jsonb_array_length(p_list) > 8 THEN
-		RAISE EXCEPTION '% must be a list of at most eight openings', p_what
-			USING ERRCODE = 'VA009', HINT = 'For instance [["09:00", "12:00"], ["13:00", "17:00"]], or [] for a day off.';
-	END IF;
-	FOR v_item IN SELECT e FROM jsonb_array_elements(p_list) e LOOP
-		IF (jsonb_typeof(v_item) = 'array' AND jsonb_array_length(v_item) = 2
-			AND v_item ->> 0 ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$' AND v_item ->> 1 ~ '^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$'
-			AND v_item ->> 0 <> v_item ->> 1) IS NOT TRUE THEN
-			RAISE EXCEPTION '% has an opening that is none: %', p_what, v_item
-				USING ERRCODE = 'VA009', HINT = 'An opening is two times, ["09:00", "17:00"]; a whole day is ["00:00", "24:00"].';
-		END IF;
-	END LOOP;
-END
-$$;
-
-CREATE FUNCTION @extschema@.va_zone_valid(p_zone text) RETURNS boolean
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	PERFORM now() AT TIME ZONE p_zone;
-	RETURN p_zone IS NOT NULL;
-EXCEPTION WHEN invalid_parameter_value THEN
-	RETURN false;
-END
-$$;
-
--- Dates that differ: a list of closed dates, or an object of dates with their openings.
-CREATE FUNCTION @extschema@.va_check_dates(p_what text, p_dates jsonb) RETURNS void
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_date text;
-	v_list jsonb;
-BEGIN
-	IF jsonb_typeof(p_dates) NOT IN ('array', 'object') THEN
-		RAISE EXCEPTION '% must be a list of dates, or an object of dates and their openings', p_what USING ERRCODE = 'VA009';
-	END IF;
-	FOR v_date, v_list IN
-		SELECT e #>> '{}', '[]'::jsonb FROM jsonb_array_elements(CASE jsonb_typeof(p_dates) WHEN 'array' THEN p_dates ELSE '[]' END) e
-		UNION ALL SELECT key, value FROM jsonb_each(CASE jsonb_typeof(p_dates) WHEN 'object' THEN p_dates ELSE '{}' END)
-	LOOP
-		BEGIN
-			IF (v_date ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$') IS NOT TRUE OR v_date::date::text IS NULL THEN
-				RAISE datetime_field_overflow;
-			END IF;
-		EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format THEN
-			RAISE EXCEPTION '% has a date that is none: %', p_what, coalesce(v_date, 'null')
-				USING ERRCODE = 'VA009', HINT = 'Dates are written 2027-12-24.';
-		END;
-		PERFORM @extschema@.va_check_openings(format('%s, %s', p_what, v_date), v_list);
-	END LOOP;
-END
-$$;
-
 CREATE FUNCTION @extschema@.va_check_hours(p_what text, p_hours jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -132,7 +51,7 @@ BEGIN
 		WHEN v_key = 'dates' THEN
 			PERFORM @extschema@.va_check_dates(format('%s, dates', p_what), v_value);
 		WHEN v_key = 'timezone' THEN
-			IF jsonb_typeof(v_value) <> 'string' OR NOT @extschema@.va_zone_valid(v_value #>> '{}') THEN
+			IF jsonb_typeof(v_value) <> 'string' OR NOT @extschema@.va_zone_known(v_value #>> '{}') THEN
 				RAISE EXCEPTION '% names an unknown time zone: %', p_what, v_value
 					USING ERRCODE = 'VA009', HINT = 'pg_timezone_names lists them, for instance Europe/Berlin.';
 			END IF;
@@ -141,17 +60,6 @@ BEGIN
 				USING ERRCODE = 'VA009', HINT = 'Known are sunday to saturday, dates and timezone.';
 		END CASE;
 	END LOOP;
-END
-$$;
-
--- Openings of one day as triples for va_hours_spans.
-CREATE FUNCTION @extschema@.va_opening_triples(p_day integer, p_list jsonb) RETURNS integer[]
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	RETURN (SELECT coalesce(array_agg(x.v ORDER BY i.n, x.k), '{}')
-		FROM jsonb_array_elements(p_list) WITH ORDINALITY AS i (e, n),
-			 LATERAL (SELECT @extschema@.va_clock_seconds(i.e ->> 0) AS o, @extschema@.va_clock_seconds(i.e ->> 1) AS c) s,
-			 LATERAL (VALUES (1, p_day), (2, s.o), (3, CASE WHEN s.c <= s.o THEN s.c + 86400 ELSE s.c END)) AS x (k, v));
 END
 $$;
 
@@ -170,27 +78,6 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @extschema@.va_date_triples(p_dates jsonb) RETURNS integer[]
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_dates integer[] := '{}';
-	v_day integer;
-	v_list jsonb;
-BEGIN
-	FOR v_day, v_list IN
-		SELECT d.day::date - date '1970-01-01', d.list
-		FROM (SELECT e #>> '{}' AS day, '[]'::jsonb AS list
-			  FROM jsonb_array_elements(CASE jsonb_typeof(p_dates) WHEN 'array' THEN p_dates ELSE '[]' END) e
-			  UNION SELECT key, value FROM jsonb_each(CASE jsonb_typeof(p_dates) WHEN 'object' THEN p_dates ELSE '{}' END)) d
-		ORDER BY 1
-	LOOP
-		v_dates := v_dates || CASE WHEN v_list = '[]' THEN ARRAY[v_day, -1, -1]
-								   ELSE @extschema@.va_opening_triples(v_day, v_list) END;
-	END LOOP;
-	RETURN v_dates;
-END
-$$;
-
 -- Does the person work at this instant? Somebody without hours always does.
 CREATE FUNCTION @extschema@.va_agent_on_duty(p_hours jsonb, p_zone text, p_at timestamptz) RETURNS boolean
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -199,7 +86,7 @@ BEGIN
 		RETURN true;
 	END IF;
 	RETURN coalesce(@extschema@.va_hours_next(
-		CASE WHEN p_hours - ARRAY['timezone', 'dates'] = '{}' THEN '{0,0,86400,1,0,86400,2,0,86400,3,0,86400,4,0,86400,5,0,86400,6,0,86400}'
+		CASE WHEN p_hours - ARRAY['timezone', 'dates'] = '{}' THEN @extschema@.va_week_always()
 			 ELSE @extschema@.va_week_triples(p_hours) END,
 		@extschema@.va_date_triples(p_hours -> 'dates'), coalesce(p_hours ->> 'timezone', p_zone, 'UTC'), p_at) = p_at, false);
 END
@@ -305,8 +192,8 @@ CREATE FUNCTION @extschema@.va_language(text) RETURNS text
 
 -- The best free person, their row locked; NULL when there is none. Whoever is being reserved by somebody else in
 -- this moment is passed over; only when nobody else is left it is worth waiting for them: they may have room for
--- another call.
-CREATE FUNCTION @extschema@.va_agent_choose(p_tenant uuid, p_skills text[], p_language text) RETURNS uuid
+-- another call. p_except: those whose telephones have rung in vain; the next one needs a telephone too.
+CREATE FUNCTION @extschema@.va_agent_choose(p_tenant uuid, p_skills text[], p_language text, p_except uuid[] DEFAULT '{}') RETURNS uuid
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_zone text := (SELECT t.timezone FROM @extschema@.tenants t WHERE t.id = p_tenant);
@@ -315,15 +202,16 @@ DECLARE
 		SELECT h.id FROM @extschema@.human_agents h
 		WHERE h.tenant_id = $1 AND h.is_available AND h.current_call_count < coalesce(h.max_concurrent_calls, 1)
 		  AND @extschema@.va_agent_on_duty(h.availability_hours, $4, now())
+		  AND (cardinality($5) = 0 OR h.phone IS NOT NULL AND h.id <> ALL ($5))
 		ORDER BY @extschema@.va_matches($2, h.skills) DESC,
 				 ($3 IS NOT NULL AND @extschema@.va_language($3) IN (SELECT @extschema@.va_language(x) FROM unnest(h.languages) x)) DESC,
 				 coalesce(h.priority, 0) DESC, h.current_call_count::float8 / greatest(h.max_concurrent_calls, 1),
 				 coalesce(h.total_calls_handled, 0), h.id
 		LIMIT 1 FOR NO KEY UPDATE$query$;
 BEGIN
-	EXECUTE v_query || ' SKIP LOCKED' INTO v_agent USING p_tenant, p_skills, p_language, v_zone;
+	EXECUTE v_query || ' SKIP LOCKED' INTO v_agent USING p_tenant, p_skills, p_language, v_zone, p_except;
 	IF v_agent IS NULL THEN
-		EXECUTE v_query INTO v_agent USING p_tenant, p_skills, p_language, v_zone;
+		EXECUTE v_query INTO v_agent USING p_tenant, p_skills, p_language, v_zone, p_except;
 	END IF;
 	RETURN v_agent;
 END

@@ -96,36 +96,6 @@ BEGIN
 END
 $$;
 
--- A tenant's opening hours as triples for va_hours_spans; NULL where it has said nothing.
-CREATE FUNCTION @extschema@.va_tenant_week(p_tenant uuid) RETURNS integer[]
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	RETURN (SELECT coalesce(array_agg(x.v ORDER BY h.day_of_week, s.o, s.c, h.id, x.k) FILTER (WHERE NOT d.shut), '{}')
-		FROM @extschema@.business_hours h
-		CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM @extschema@.business_hours c WHERE c.tenant_id = p_tenant
-			AND c.day_of_week = h.day_of_week AND c.is_closed) AS shut) d
-		CROSS JOIN LATERAL (SELECT extract(epoch FROM coalesce(h.open_time, '00:00'))::integer AS o,
-								   extract(epoch FROM coalesce(h.close_time, '24:00'))::integer AS c) s
-		CROSS JOIN LATERAL (VALUES (1, h.day_of_week), (2, s.o), (3, CASE WHEN s.c <= s.o THEN s.c + 86400 ELSE s.c END)) AS x (k, v)
-		WHERE h.tenant_id = p_tenant
-		HAVING count(*) > 0);
-END
-$$;
-
--- A tenant's holidays as triples for va_hours_spans. They are in a table that other files make; without it there are
--- none.
-CREATE FUNCTION @extschema@.va_tenant_dates(p_tenant uuid) RETURNS integer[]
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_dates jsonb;
-BEGIN
-	IF to_regclass('@extschema@.holidays') IS NOT NULL THEN
-		EXECUTE 'SELECT jsonb_object_agg(h.date, h.intervals) FROM @extschema@.holidays h WHERE h.tenant_id = $1' INTO v_dates USING p_tenant;
-	END IF;
-	RETURN @extschema@.va_date_triples(v_dates);
-END
-$$;
-
 -- When a calendar is open for appointments: the tenant's hours and the person's, both where both have said
 -- something; Monday to Friday, nine to five, where nobody has. The tenant's holidays are everybody's.
 CREATE FUNCTION @extschema@.va_calendar_hours(p_tenant uuid, p_agent uuid, p_from timestamptz, p_to timestamptz) RETURNS tstzmultirange
@@ -134,15 +104,14 @@ DECLARE
 	v_tenant @extschema@.tenants;
 	v_hours jsonb := (SELECT h.availability_hours FROM @extschema@.human_agents h WHERE h.id = p_agent);
 	v_has_week boolean := coalesce(v_hours - ARRAY['timezone', 'dates'], '{}') <> '{}';
-	v_always integer[] := '{0,0,86400,1,0,86400,2,0,86400,3,0,86400,4,0,86400,5,0,86400,6,0,86400}';
 	v_open tstzmultirange;
 BEGIN
 	SELECT * INTO v_tenant FROM @extschema@.tenants t WHERE t.id = p_tenant;
-	v_open := @extschema@.va_spans(coalesce(@extschema@.va_tenant_week(p_tenant), CASE WHEN v_has_week THEN v_always
+	v_open := @extschema@.va_spans(coalesce(@extschema@.va_tenant_week(p_tenant), CASE WHEN v_has_week THEN @extschema@.va_week_always()
 			ELSE '{1,32400,61200,2,32400,61200,3,32400,61200,4,32400,61200,5,32400,61200}' END),
-		@extschema@.va_tenant_dates(p_tenant), coalesce(v_tenant.timezone, 'UTC'), p_from, p_to);
+		@extschema@.va_tenant_dates(p_tenant, p_from), coalesce(v_tenant.timezone, 'UTC'), p_from, p_to);
 	IF v_has_week OR v_hours ? 'dates' THEN
-		v_open := v_open * @extschema@.va_spans(CASE WHEN v_has_week THEN @extschema@.va_week_triples(v_hours) ELSE v_always END,
+		v_open := v_open * @extschema@.va_spans(CASE WHEN v_has_week THEN @extschema@.va_week_triples(v_hours) ELSE @extschema@.va_week_always() END,
 			@extschema@.va_date_triples(v_hours -> 'dates'), coalesce(v_hours ->> 'timezone', v_tenant.timezone, 'UTC'), p_from, p_to);
 	END IF;
 	RETURN v_open;
@@ -294,7 +263,7 @@ CREATE FUNCTION @extschema@.va_appointment_book(
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-	v_lead @extschema@.leads := @extschema@.va_lead_of(lead);
+	v_lead @extschema@.leads := @extschema@.va_lead_row(lead);
 	v_at timestamptz := va_appointment_book.scheduled_at;
 	v_minutes integer := coalesce(va_appointment_book.duration_minutes, 30);
 	v_force boolean := coalesce(force, false);
@@ -321,7 +290,7 @@ BEGIN
 	VALUES (v_lead.tenant_id, v_lead.id, call, left(coalesce(@extschema@.va_filled(va_appointment_book.title),
 			'Appointment with ' || coalesce(@extschema@.va_filled(concat_ws(' ', v_lead.first_name, v_lead.last_name)), v_lead.phone,
 											v_lead.email, 'a lead')), 255),
-		va_appointment_book.description, v_at, v_minutes, left(@extschema@.va_contact_zone(v_lead), 50),
+		va_appointment_book.description, v_at, v_minutes, left(@extschema@.va_lead_zone(v_lead), 50),
 		left(va_appointment_book.location, 255), coalesce(va_appointment_book.meeting_type, 'phone'), va_appointment_book.meeting_link,
 		v_calendar.agent_id, v_calendar.calendar_id, va_appointment_book.notes)
 	RETURNING id INTO v_id;
@@ -447,6 +416,9 @@ BEGIN
 	RETURN CASE p_template
 		WHEN 'appointment_confirmation' THEN format('%s: your appointment is on %s.%s', p_company, v_when, v_where)
 		WHEN 'appointment_feedback' THEN format('%s: thank you for your time. How was our appointment?', p_company)
+		WHEN 'appointment_cancellation' THEN format('%s: your appointment on %s is cancelled.', p_company, v_when)
+		WHEN 'appointment_invitation' THEN format('%s: %s, on %s.%s', p_company, p_appointment.title, v_when, v_where)
+		WHEN 'appointment_withdrawal' THEN format('%s: %s, on %s, is cancelled or no longer yours.', p_company, p_appointment.title, v_when)
 		ELSE format('%s: we remind you of your appointment on %s.%s', p_company, v_when, v_where) END;
 END
 $$;
@@ -501,8 +473,8 @@ END
 $$;
 
 -- The messages of a live appointment: confirmation at once (by e-mail too, where there is an address), reminders 24
--- hours and one hour before. What has no place any more is withdrawn.
-CREATE FUNCTION @extschema@.va_appointment_plan(p_appointment @extschema@.appointments) RETURNS void
+-- hours and one hour before. What has no place any more is withdrawn. p_confirm false: reminders alone.
+CREATE FUNCTION @extschema@.va_appointment_plan(p_appointment @extschema@.appointments, p_confirm boolean DEFAULT true) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_lead @extschema@.leads;
@@ -522,7 +494,7 @@ BEGIN
 		SELECT * FROM (VALUES ('appointment_confirmation', 'confirmation', now()),
 			('appointment_reminder_24h', 'reminder', p_appointment.scheduled_at - interval '24 hours'),
 			('appointment_reminder_1h', 'reminder', p_appointment.scheduled_at - interval '1 hour')) AS m (template, type, due)
-		WHERE m.due >= now()
+		WHERE m.due >= now() AND (p_confirm OR m.type = 'reminder')
 	LOOP
 		v_route := @extschema@.va_message_route(v_lead, v_message.due);
 		UPDATE @extschema@.notifications n SET status = 'cancelled'
@@ -543,8 +515,26 @@ BEGIN
 END
 $$;
 
--- The state machine's guard, the messages and the event of each step, whoever makes it. AFTER the CHECKs have
--- seen the row. A row that brings an older created_at is one that is restored: its messages come with it.
+-- What an appointment's row means for the lead's stage: booked, called off, missed. A completed one changes nothing: the deal
+-- is won or lost by name. A row that only moves from one lead to another is a correction, no booking.
+CREATE FUNCTION @extschema@.va_appointment_stage(p_old @extschema@.appointments, p_new @extschema@.appointments) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_live boolean := p_new.status IN ('scheduled', 'confirmed');
+BEGIN
+	IF p_new.lead_id IS NULL OR p_old.lead_id <> p_new.lead_id THEN
+		RETURN;
+	ELSIF v_live THEN
+		PERFORM @extschema@.va_lead_booked(p_new.lead_id, p_old.id IS NULL OR p_old.lead_id IS NULL);
+	ELSIF p_new.status IN ('cancelled', 'no_show') AND p_old.status <> p_new.status THEN
+		PERFORM @extschema@.va_lead_unbooked(p_new.lead_id, CASE p_new.status WHEN 'no_show' THEN 'appointment missed' ELSE
+			coalesce('appointment cancelled: ' || @extschema@.va_filled(p_new.cancel_reason), 'appointment cancelled') END);
+	END IF;
+END
+$$;
+
+-- The state machine's guard, the messages, the lead's stage and the event of each step, whoever makes it. AFTER the CHECKs
+-- have seen the row. A row that brings an older created_at is one that is restored: its messages come with it.
 CREATE FUNCTION @extschema@.va_appointments_follow() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -554,6 +544,7 @@ BEGIN
 	IF TG_OP = 'INSERT' THEN
 		IF NEW.created_at = now() AND NEW.status IN ('scheduled', 'confirmed') THEN
 			PERFORM @extschema@.va_appointment_plan(NEW);
+			PERFORM @extschema@.va_appointment_stage(NULL, NEW);
 			PERFORM @extschema@.va_emit(NEW.tenant_id, 'appointment_booked', NEW.call_id, NEW.lead_id,
 				jsonb_build_object('appointment_id', NEW.id, 'scheduled_at', NEW.scheduled_at, 'agent_id', NEW.assigned_agent_id));
 		END IF;
@@ -571,9 +562,11 @@ BEGIN
 				PERFORM @extschema@.va_appointment_message(NEW, 'appointment_feedback', 'follow_up', v_route.channel, v_route.address, v_route.due);
 			END IF;
 		END IF;
+		PERFORM @extschema@.va_appointment_stage(OLD, NEW);
 	ELSIF NEW.status IN ('scheduled', 'confirmed') AND (NEW.scheduled_at, NEW.duration_minutes, NEW.lead_id, NEW.assigned_agent_id, NEW.location, NEW.meeting_link)
 		  IS DISTINCT FROM (OLD.scheduled_at, OLD.duration_minutes, OLD.lead_id, OLD.assigned_agent_id, OLD.location, OLD.meeting_link) THEN
 		PERFORM @extschema@.va_appointment_plan(NEW);
+		PERFORM @extschema@.va_appointment_stage(OLD, NEW);
 	END IF;
 	IF NEW.status <> OLD.status OR NEW.scheduled_at <> OLD.scheduled_at THEN
 		PERFORM @extschema@.va_emit(NEW.tenant_id, CASE WHEN NEW.scheduled_at <> OLD.scheduled_at THEN 'appointment_moved'
@@ -689,6 +682,7 @@ BEGIN
 	IF v_at IS NULL THEN
 		RAISE EXCEPTION 'the start must be written like 2027-01-31 14:30' USING ERRCODE = 'VA005';
 	END IF;
+	PERFORM @extschema@.va_calendar_lock(v_call.tenant_id); -- before the lead, as everybody does
 	IF v_call.lead_id IS NULL OR v_person <> '{}' THEN
 		PERFORM @extschema@.va_tool_capture_lead(v_call.id, v_person);
 		v_call := @extschema@.va_call_row(v_call.id);

@@ -34,10 +34,10 @@ CREATE INDEX idx_consents_address ON @extschema@.consents (tenant_id, address, c
 CREATE INDEX idx_consents_lead ON @extschema@.consents (lead_id);
 
 -- Each try to reach a lead. A view and no table: calls and messages are the truth, and a second book of them could
--- only be wrong.
+-- only be wrong. A call that waits to be dialled is none yet.
 CREATE VIEW @extschema@.contact_attempts WITH (security_invoker = true) AS
-SELECT c.tenant_id, c.lead_id, 'call'::text AS channel, coalesce(c.started_at, c.created_at) AS at, c.status::text AS status, c.id AS source_id
-FROM @extschema@.calls c WHERE c.direction = 'outbound' AND c.lead_id IS NOT NULL
+SELECT c.tenant_id, c.lead_id, 'call'::text AS channel, coalesce(c.started_at, c.dialed_at, c.created_at) AS at, c.status::text AS status, c.id AS source_id
+FROM @extschema@.calls c WHERE c.direction = 'outbound' AND c.lead_id IS NOT NULL AND (c.dialed_at IS NOT NULL OR c.status NOT IN ('queued', 'canceled'))
 UNION ALL
 SELECT n.tenant_id, n.lead_id, n.channel::text, coalesce(n.sent_at, n.scheduled_for, n.created_at), n.status::text, n.id
 FROM @extschema@.notifications n
@@ -59,6 +59,19 @@ BEGIN
 END
 $$;
 
+-- The same for what a person can allow or forbid.
+CREATE FUNCTION @extschema@.va_consent_channel(p_channel text) RETURNS text
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_channel text := @extschema@.va_contact_channel(p_channel);
+BEGIN
+	IF v_channel IS NULL THEN
+		RAISE EXCEPTION 'channel "%" reaches nobody outside', p_channel USING ERRCODE = 'VA005';
+	END IF;
+	RETURN v_channel;
+END
+$$;
+
 -- As the tables hold it: a number in E.164 or an address in lower case.
 CREATE FUNCTION @extschema@.va_contact_address(p_address text) RETURNS text
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -76,89 +89,32 @@ CREATE FUNCTION @extschema@.va_address_hash(p_address text) RETURNS bytea
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN sha256(convert_to(p_address, 'UTF8'));
 
--- The zone that a number's country and, where a country has several, area code tell; NULL where they do not. A
--- country of many zones has that of most of its people.
-CREATE FUNCTION @extschema@.va_number_zone(phone text) RETURNS text
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_area text := substr(phone, 3, 3);
-BEGIN
-	IF phone LIKE '+1%' THEN
-		RETURN CASE
-			WHEN v_area IN ('206','209','213','236','250','253','279','310','323','341','350','360','408','415','424','425','442','503','509',
-				'510','530','541','559','562','564','604','619','626','628','650','657','661','669','672','702','707','714','725','747',
-				'760','775','778','805','818','820','831','840','858','909','916','925','949','951','971') THEN 'America/Los_Angeles'
-			WHEN v_area IN ('480','520','602','623','928') THEN 'America/Phoenix'
-			WHEN v_area IN ('208','303','307','368','385','403','406','435','505','575','587','719','720','780','801','825','915','970','983','986') THEN 'America/Denver'
-			WHEN v_area IN ('205','210','214','217','218','219','224','225','228','251','254','256','262','270','281','309','312','314','316','318',
-				'319','320','325','331','334','337','346','361','364','402','405','409','414','417','430','431','432','447','464','469','479','501',
-				'504','507','512','515','531','534','539','557','563','572','573','580','601','605','608','612','615','618','620','629','630','636',
-				'641','651','659','660','662','682','701','708','712','713','715','726','730','731','737','763','769','773','779','785','806','815',
-				'816','817','830','832','847','850','870','872','901','903','913','918','920','931','936','938','940','945','952','956','972','975','979','985')
-				THEN 'America/Chicago'
-			WHEN v_area IN ('306','474','639') THEN 'America/Regina'
-			WHEN v_area IN ('204','584') THEN 'America/Winnipeg'
-			WHEN v_area = '907' THEN 'America/Anchorage'
-			WHEN v_area = '808' THEN 'Pacific/Honolulu'
-			WHEN v_area IN ('506','782','902') THEN 'America/Halifax'
-			WHEN v_area = '709' THEN 'America/St_Johns'
-			WHEN v_area IN ('787','939') THEN 'America/Puerto_Rico'
-			WHEN v_area IN ('876','658') THEN 'America/Jamaica'
-			WHEN v_area IN ('809','829','849') THEN 'America/Santo_Domingo'
-			WHEN v_area = '671' THEN 'Pacific/Guam'
-			-- Numbers without a place: no zone.
-			WHEN v_area IN ('800','833','844','855','866','877','888','500','521','522','533','544','566','577','588','600','622','700','710','900') THEN NULL
-			ELSE 'America/New_York' END;
-	END IF;
-	RETURN (SELECT z.zone FROM (VALUES
-		('20','Africa/Cairo'),('211','Africa/Juba'),('212','Africa/Casablanca'),('213','Africa/Algiers'),('216','Africa/Tunis'),('218','Africa/Tripoli'),
-		('220','Africa/Banjul'),('221','Africa/Dakar'),('223','Africa/Bamako'),('225','Africa/Abidjan'),('226','Africa/Ouagadougou'),('228','Africa/Lome'),
-		('229','Africa/Porto-Novo'),('230','Indian/Mauritius'),('231','Africa/Monrovia'),('233','Africa/Accra'),('234','Africa/Lagos'),('237','Africa/Douala'),
-		('243','Africa/Kinshasa'),('244','Africa/Luanda'),('249','Africa/Khartoum'),('250','Africa/Kigali'),('251','Africa/Addis_Ababa'),('252','Africa/Mogadishu'),
-		('254','Africa/Nairobi'),('255','Africa/Dar_es_Salaam'),('256','Africa/Kampala'),('258','Africa/Maputo'),('260','Africa/Lusaka'),('263','Africa/Harare'),
-		('264','Africa/Windhoek'),('267','Africa/Gaborone'),('27','Africa/Johannesburg'),
-		('30','Europe/Athens'),('31','Europe/Amsterdam'),('32','Europe/Brussels'),('33','Europe/Paris'),('34','Europe/Madrid'),('350','Europe/Gibraltar'),
-		('351','Europe/Lisbon'),('352','Europe/Luxembourg'),('353','Europe/Dublin'),('354','Atlantic/Reykjavik'),('355','Europe/Tirane'),('356','Europe/Malta'),
-		('357','Asia/Nicosia'),('358','Europe/Helsinki'),('359','Europe/Sofia'),('36','Europe/Budapest'),('370','Europe/Vilnius'),('371','Europe/Riga'),
-		('372','Europe/Tallinn'),('373','Europe/Chisinau'),('374','Asia/Yerevan'),('375','Europe/Minsk'),('376','Europe/Andorra'),('377','Europe/Monaco'),
-		('380','Europe/Kiev'),('381','Europe/Belgrade'),('382','Europe/Podgorica'),('383','Europe/Belgrade'),('385','Europe/Zagreb'),('386','Europe/Ljubljana'),
-		('387','Europe/Sarajevo'),('389','Europe/Skopje'),('39','Europe/Rome'),('40','Europe/Bucharest'),('41','Europe/Zurich'),('420','Europe/Prague'),
-		('421','Europe/Bratislava'),('423','Europe/Vaduz'),('43','Europe/Vienna'),('44','Europe/London'),('45','Europe/Copenhagen'),('46','Europe/Stockholm'),
-		('47','Europe/Oslo'),('48','Europe/Warsaw'),('49','Europe/Berlin'),
-		('501','America/Belize'),('502','America/Guatemala'),('503','America/El_Salvador'),('504','America/Tegucigalpa'),('505','America/Managua'),
-		('506','America/Costa_Rica'),('507','America/Panama'),('509','America/Port-au-Prince'),('51','America/Lima'),('52','America/Mexico_City'),
-		('53','America/Havana'),('54','America/Argentina/Buenos_Aires'),('55','America/Sao_Paulo'),('56','America/Santiago'),('57','America/Bogota'),
-		('58','America/Caracas'),('591','America/La_Paz'),('592','America/Guyana'),('593','America/Guayaquil'),('595','America/Asuncion'),('598','America/Montevideo'),
-		('60','Asia/Kuala_Lumpur'),('61','Australia/Sydney'),('617','Australia/Brisbane'),('618','Australia/Adelaide'),('6189','Australia/Perth'),('62','Asia/Jakarta'),
-		('63','Asia/Manila'),('64','Pacific/Auckland'),('65','Asia/Singapore'),('66','Asia/Bangkok'),('673','Asia/Brunei'),('675','Pacific/Port_Moresby'),('679','Pacific/Fiji'),
-		('7','Europe/Moscow'),('76','Asia/Almaty'),('77','Asia/Almaty'),('81','Asia/Tokyo'),('82','Asia/Seoul'),('84','Asia/Ho_Chi_Minh'),('852','Asia/Hong_Kong'),
-		('853','Asia/Macau'),('855','Asia/Phnom_Penh'),('856','Asia/Vientiane'),('86','Asia/Shanghai'),('880','Asia/Dhaka'),('886','Asia/Taipei'),
-		('90','Europe/Istanbul'),('91','Asia/Kolkata'),('92','Asia/Karachi'),('93','Asia/Kabul'),('94','Asia/Colombo'),('95','Asia/Yangon'),('960','Indian/Maldives'),
-		('961','Asia/Beirut'),('962','Asia/Amman'),('963','Asia/Damascus'),('964','Asia/Baghdad'),('965','Asia/Kuwait'),('966','Asia/Riyadh'),('967','Asia/Aden'),
-		('968','Asia/Muscat'),('970','Asia/Gaza'),('971','Asia/Dubai'),('972','Asia/Jerusalem'),('973','Asia/Bahrain'),('974','Asia/Qatar'),('975','Asia/Thimphu'),
-		('976','Asia/Ulaanbaatar'),('977','Asia/Kathmandu'),('98','Asia/Tehran'),('992','Asia/Dushanbe'),('993','Asia/Ashgabat'),('994','Asia/Baku'),('995','Asia/Tbilisi'),
-		('996','Asia/Bishkek'),('998','Asia/Tashkent')) AS z (prefix, zone)
-	WHERE phone LIKE '+' || z.prefix || '%' ORDER BY length(z.prefix) DESC LIMIT 1);
-END
-$$;
-
 -- Where a lead's clock is: what they said, what their number says, where the tenant is.
-CREATE FUNCTION @extschema@.va_contact_zone(p_lead @extschema@.leads) RETURNS text
+CREATE FUNCTION @extschema@.va_lead_zone(p_lead @extschema@.leads) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_own text := @extschema@.va_filled(p_lead.custom_fields ->> 'timezone');
+	v_told text := @extschema@.va_filled(p_lead.custom_fields ->> 'timezone');
+	v_number text := @extschema@.va_phone_zone(p_lead.phone);
 BEGIN
-	IF v_own IS NOT NULL AND @extschema@.va_zone_valid(v_own) THEN
-		RETURN v_own;
-	END IF;
-	RETURN coalesce(@extschema@.va_number_zone(p_lead.phone),
-		(SELECT t.timezone FROM @extschema@.tenants t WHERE t.id = p_lead.tenant_id), 'UTC');
+	RETURN CASE WHEN @extschema@.va_zone_known(v_told) THEN v_told
+				WHEN @extschema@.va_zone_known(v_number) THEN v_number
+				ELSE coalesce((SELECT t.timezone FROM @extschema@.tenants t WHERE t.id = p_lead.tenant_id), 'UTC') END;
 END
 $$;
 
 -- ---- may we? ------------------------------------------------------------------------------------
 
--- Why never, or NULL. The newest word of the person counts, for the channel or for all.
+-- The newest word of a person, on the channel or on all; NULL: none.
+CREATE FUNCTION @extschema@.va_consent_of(p_tenant uuid, p_address text, p_channel text) RETURNS boolean
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT c.granted FROM @extschema@.consents c
+		WHERE c.tenant_id = p_tenant AND c.address = p_address AND c.channel IN (p_channel, 'all')
+		ORDER BY c.at DESC, c.created_at DESC LIMIT 1);
+END
+$$;
+
+-- Why never, or NULL.
 CREATE FUNCTION @extschema@.va_contact_forbidden(p_lead @extschema@.leads, p_channel text, p_address text, p_settings jsonb) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -171,26 +127,13 @@ BEGIN
 				  AND (d.tenant_id = p_lead.tenant_id OR d.tenant_id IS NULL) AND d.channel IN (p_channel, 'all')) THEN
 		RETURN 'on the do-not-contact list';
 	END IF;
-	SELECT c.granted INTO v_granted FROM @extschema@.consents c
-	WHERE c.tenant_id = p_lead.tenant_id AND c.address = p_address AND c.channel IN (p_channel, 'all')
-	ORDER BY c.at DESC, c.created_at DESC LIMIT 1;
+	v_granted := @extschema@.va_consent_of(p_lead.tenant_id, p_address, p_channel);
 	IF v_granted IS FALSE THEN
 		RETURN 'consent withdrawn';
 	ELSIF v_granted IS NULL AND v_required ? p_channel THEN
 		RETURN 'no consent';
 	END IF;
 	RETURN NULL;
-END
-$$;
-
--- The first instant from p_at on that is not in the quiet hours, on the lead's clock. NULL: never.
-CREATE FUNCTION @extschema@.va_contact_awake(p_zone text, p_settings jsonb, p_at timestamptz) RETURNS timestamptz
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	v_hours jsonb := coalesce(@extschema@.va_setting(p_settings, 'contact_hours'), '{"open": "09:00", "close": "20:00"}');
-	v_day integer[] := @extschema@.va_opening_triples(0, jsonb_build_array(jsonb_build_array(v_hours -> 'open', v_hours -> 'close')));
-BEGIN
-	RETURN @extschema@.va_hours_next(ARRAY(SELECT unnest(ARRAY[d, v_day[2], v_day[3]]) FROM generate_series(0, 6) d), '{}', p_zone, p_at);
 END
 $$;
 
@@ -205,87 +148,156 @@ BEGIN
 END
 $$;
 
--- The first instant from p_at on at which the limits allow another attempt.
-CREATE FUNCTION @extschema@.va_contact_rested(p_lead uuid, p_channel text, p_settings jsonb, p_at timestamptz) RETURNS timestamptz
+-- A time as the rules of core/cadence have it: microseconds since 1970.
+CREATE FUNCTION @extschema@.va_microseconds(timestamptz) RETURNS bigint
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN (extract(epoch FROM $1) * 1000000)::bigint;
+
+-- When a channel has been tried as often as one may, from p_at on, as spans [[from, to], …]: from an attempt that fills a
+-- limit until the oldest one that counts with it is a window ago. p_except: an attempt that is made again, and does not
+-- count against itself.
+CREATE FUNCTION @extschema@.va_contact_spent(p_lead uuid, p_channel text, p_settings jsonb, p_at timestamptz, p_except uuid DEFAULT NULL)
+	RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_window text;
-	v_length interval;
-	v_limit integer;
-	v_oldest timestamptz;
-	v_until timestamptz := p_at;
+	v_day integer := nullif(@extschema@.va_contact_limit(p_settings, p_channel, 'day'), 0);
+	v_week integer := nullif(@extschema@.va_contact_limit(p_settings, p_channel, 'week'), 0);
 BEGIN
-	FOR v_window, v_length IN VALUES ('day', interval '24 hours'), ('week', interval '168 hours') LOOP
-		v_limit := @extschema@.va_contact_limit(p_settings, p_channel, v_window);
-		CONTINUE WHEN v_limit IS NULL OR v_limit < 1;
-		SELECT a.at INTO v_oldest FROM @extschema@.contact_attempts a
-		WHERE a.lead_id = p_lead AND a.channel = p_channel AND a.at > p_at - v_length AND a.at <= p_at
-		ORDER BY a.at DESC OFFSET v_limit - 1 LIMIT 1;
-		IF FOUND THEN
-			v_until := greatest(v_until, v_oldest + v_length);
-		END IF;
-	END LOOP;
-	RETURN v_until;
+	RETURN (
+		WITH attempts AS (
+			SELECT a.at, lag(a.at, v_day - 1) OVER o AS day_before, lag(a.at, v_week - 1) OVER o AS week_before
+			FROM @extschema@.contact_attempts a
+			WHERE a.lead_id = p_lead AND a.channel = p_channel AND a.at > p_at - interval '168 hours' AND isfinite(a.at)
+			  AND a.source_id IS DISTINCT FROM p_except
+			WINDOW o AS (ORDER BY a.at)),
+		spans AS (
+			SELECT at AS from_at, day_before + interval '24 hours' AS to_at FROM attempts
+			UNION ALL SELECT at, week_before + interval '168 hours' FROM attempts)
+		SELECT jsonb_agg(jsonb_build_array(@extschema@.va_microseconds(from_at), @extschema@.va_microseconds(to_at)) ORDER BY from_at, to_at)
+		FROM spans WHERE to_at > from_at AND to_at > p_at);
 END
 $$;
 
--- Has the lead been in touch within the hour before? An answer disturbs nobody.
-CREATE FUNCTION @extschema@.va_lead_in_touch(p_lead uuid, p_at timestamptz) RETURNS boolean
+-- When the lead was in touch, from p_at on, and for an hour after: an answer disturbs nobody. A call whose end
+-- nobody told counts for four hours.
+CREATE FUNCTION @extschema@.va_contact_touch(p_lead uuid, p_at timestamptz) RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	RETURN EXISTS (SELECT FROM @extschema@.calls c WHERE c.lead_id = p_lead AND c.direction = 'inbound' AND c.started_at <= p_at
-			AND coalesce(c.ended_at, CASE WHEN c.status IN ('ringing', 'in-progress') THEN least(p_at, c.started_at + interval '4 hours') END) > p_at - interval '1 hour')
-		OR EXISTS (SELECT FROM @extschema@.notifications n WHERE n.lead_id = p_lead AND n.direction = 'inbound'
-			AND n.created_at <= p_at AND n.created_at > p_at - interval '1 hour');
+	RETURN (
+		SELECT jsonb_agg(jsonb_build_array(@extschema@.va_microseconds(t.from_at), @extschema@.va_microseconds(t.to_at)) ORDER BY t.from_at, t.to_at)
+		FROM (SELECT c.started_at AS from_at, coalesce(c.ended_at,
+				CASE WHEN c.status IN ('ringing', 'in-progress') THEN c.started_at + interval '4 hours' END) + interval '1 hour' AS to_at
+			  FROM @extschema@.calls c WHERE c.lead_id = p_lead AND c.direction = 'inbound'
+			  UNION ALL
+			  SELECT n.created_at, n.created_at + interval '1 hour' FROM @extschema@.notifications n
+			  WHERE n.lead_id = p_lead AND n.direction = 'inbound') t
+		WHERE t.to_at > p_at AND isfinite(t.from_at) AND isfinite(t.to_at));
 END
 $$;
 
--- The verdict on a lead's row, for functions that have it already.
-CREATE FUNCTION @extschema@.va_contact_verdict(p_lead @extschema@.leads, p_channel text, p_at timestamptz)
+-- The channels of p_channels that may never be used for a lead, and why: {"sms": "consent withdrawn", …}.
+CREATE FUNCTION @extschema@.va_contact_never(p_lead @extschema@.leads, p_channels text[], p_settings jsonb) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_given text;
+	v_channel text;
+	v_why text;
+	v_never jsonb := '{}';
+BEGIN
+	FOREACH v_given IN ARRAY p_channels LOOP
+		v_channel := @extschema@.va_contact_channel(v_given);
+		CONTINUE WHEN v_channel IS NULL;
+		v_why := @extschema@.va_contact_forbidden(p_lead, v_channel,
+			CASE v_channel WHEN 'email' THEN lower(@extschema@.va_filled(p_lead.email)) ELSE p_lead.phone END, p_settings);
+		IF v_why IS NULL AND 0 IN (@extschema@.va_contact_limit(p_settings, v_channel, 'day'), @extschema@.va_contact_limit(p_settings, v_channel, 'week')) THEN
+			v_why := 'the tenant does not use this channel';
+		END IF;
+		IF v_why IS NOT NULL THEN
+			v_never := v_never || jsonb_build_object(v_given, v_why);
+		END IF;
+	END LOOP;
+	RETURN v_never;
+END
+$$;
+
+-- Everything that decides when a lead may be contacted by these channels of core/cadence from p_at on, as
+-- va_cadence_allowed and va_cadence_replan take it (see src/pg/lead_plan.c). There is no other rule of contact.
+CREATE FUNCTION @extschema@.va_contact_rules(p_lead @extschema@.leads, p_channels text[], p_at timestamptz, p_except uuid DEFAULT NULL)
+	RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_tenant @extschema@.tenants;
+	v_contact jsonb;
+	v_week integer[];
+	v_dates integer[];
+	v_rules jsonb;
+BEGIN
+	SELECT * INTO v_tenant FROM @extschema@.tenants t WHERE t.id = p_lead.tenant_id;
+	v_contact := coalesce(@extschema@.va_setting(v_tenant.settings, 'contact_hours'), '{"open": "09:00", "close": "20:00"}');
+	v_rules := jsonb_build_object(
+		'lead_zone', @extschema@.va_lead_zone(p_lead), 'tenant_zone', coalesce(v_tenant.timezone, 'UTC'),
+		'gap_s', @extschema@.va_setting_integer(v_tenant.settings, 'follow_up_gap_minutes', 60) * 60,
+		'contact', (@extschema@.va_opening_triples(0, jsonb_build_array(jsonb_build_array(v_contact -> 'open', v_contact -> 'close'))))[2:3],
+		'never', @extschema@.va_contact_never(p_lead, p_channels, v_tenant.settings),
+		'touch', coalesce(@extschema@.va_contact_touch(p_lead.id, p_at), '[]'),
+		'spent', (SELECT coalesce(jsonb_object_agg(c.name, c.spans) FILTER (WHERE c.spans IS NOT NULL), '{}')
+				  FROM (SELECT x AS name, @extschema@.va_contact_spent(p_lead.id, @extschema@.va_contact_channel(x), v_tenant.settings, p_at, p_except) AS spans
+						FROM unnest(p_channels) x WHERE @extschema@.va_contact_channel(x) IS NOT NULL) c));
+	IF 'human_call' = ANY (p_channels) THEN
+		v_week := @extschema@.va_tenant_week(p_lead.tenant_id);
+		v_dates := @extschema@.va_tenant_dates(p_lead.tenant_id, p_at);
+		IF v_week IS NOT NULL OR v_dates <> '{}' THEN
+			v_rules := v_rules || jsonb_build_object('week', coalesce(v_week, @extschema@.va_week_always()), 'dates', v_dates);
+		END IF;
+	END IF;
+	RETURN v_rules;
+END
+$$;
+
+-- May a lead be contacted by these channels of core/cadence together, and when? allowed: those that may be used at all;
+-- due: the first instant from p_at on at which all of these may, NULL when there is none; why: why not at p_at, or
+-- why never.
+CREATE FUNCTION @extschema@.va_contact_when(p_lead @extschema@.leads, p_channels text[], p_at timestamptz, p_except uuid DEFAULT NULL,
+	OUT allowed text[], OUT due timestamptz, OUT why text) RETURNS record
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_rules jsonb := @extschema@.va_contact_rules(p_lead, p_channels, p_at, p_except);
+	v_never jsonb := v_rules -> 'never';
+	v_moved text[];
+BEGIN
+	allowed := ARRAY(SELECT c FROM unnest(p_channels) WITH ORDINALITY AS x (c, n) WHERE NOT v_never ? c ORDER BY n);
+	IF allowed = '{}' AND p_channels <> '{}' THEN
+		why := CASE WHEN cardinality(p_channels) = 1 THEN v_never ->> p_channels[1]
+			ELSE (SELECT string_agg(format('%s: %s', c, v_never ->> c), '; ' ORDER BY n) FROM unnest(p_channels) WITH ORDINALITY AS x (c, n)) END;
+		RETURN;
+	END IF;
+	SELECT a.due, a.moved INTO due, v_moved FROM @extschema@.va_cadence_allowed(v_rules, allowed, p_at) a;
+	why := CASE v_moved[1] WHEN 'quiet_hours' THEN 'quiet hours' WHEN 'human_hours' THEN 'nobody is there to call'
+		WHEN 'attempt_limit' THEN 'attempt limit' END;
+END
+$$;
+
+-- The verdict on a lead's row, for functions that have it already. p_except: the message or call that it is about, when
+-- that is an attempt already.
+CREATE FUNCTION @extschema@.va_contact_verdict(p_lead @extschema@.leads, p_channel text, p_at timestamptz, p_except uuid DEFAULT NULL)
 	RETURNS TABLE (verdict text, until timestamptz, why text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_channel text := @extschema@.va_contact_channel(p_channel);
-	v_settings jsonb := (SELECT t.settings FROM @extschema@.tenants t WHERE t.id = p_lead.tenant_id);
-	v_zone text;
-	v_step timestamptz;
+	v_when record;
 BEGIN
-	verdict := 'yes';
 	IF v_channel IS NULL THEN
-		RETURN NEXT;
-		RETURN;
-	END IF;
-	why := @extschema@.va_contact_forbidden(p_lead, v_channel,
-		CASE v_channel WHEN 'email' THEN lower(p_lead.email) ELSE p_lead.phone END, v_settings);
-	IF why IS NULL AND 0 IN (@extschema@.va_contact_limit(v_settings, v_channel, 'day'), @extschema@.va_contact_limit(v_settings, v_channel, 'week')) THEN
-		why := 'the tenant does not use this channel';
-	END IF;
-	IF why IS NOT NULL OR v_channel = 'recording' THEN
+		verdict := 'yes';
+	ELSIF v_channel = 'recording' THEN -- of what is under way: any time is right
+		why := @extschema@.va_contact_never(p_lead, ARRAY[v_channel],
+			(SELECT t.settings FROM @extschema@.tenants t WHERE t.id = p_lead.tenant_id)) ->> v_channel;
 		verdict := CASE WHEN why IS NULL THEN 'yes' ELSE 'never' END;
-		RETURN NEXT;
-		RETURN;
-	END IF;
-	-- Quiet hours push the time on, and so do limits, and each may push it into the other.
-	until := p_at;
-	v_zone := @extschema@.va_contact_zone(p_lead);
-	FOR i IN 1 .. 20 LOOP
-		IF v_channel <> 'email' AND NOT @extschema@.va_lead_in_touch(p_lead.id, until) THEN
-			v_step := @extschema@.va_contact_awake(v_zone, v_settings, until);
-			IF v_step IS DISTINCT FROM until THEN
-				why := coalesce(why, 'quiet hours');
-				until := v_step;
-			END IF;
-		END IF;
-		EXIT WHEN until IS NULL;
-		v_step := @extschema@.va_contact_rested(p_lead.id, v_channel, v_settings, until);
-		EXIT WHEN v_step = until;
-		why := coalesce(why, 'attempt limit');
-		until := v_step;
-	END LOOP;
-	IF why IS NULL THEN
-		until := NULL;
 	ELSE
-		verdict := 'not_now';
+		v_when := @extschema@.va_contact_when(p_lead, ARRAY[CASE WHEN v_channel <> 'call' THEN v_channel
+			WHEN lower(p_channel) = 'human_call' THEN 'human_call' ELSE 'ai_call' END], p_at, p_except);
+		why := v_when.why;
+		verdict := CASE WHEN v_when.allowed = '{}' THEN 'never' WHEN v_when.due = p_at THEN 'yes' ELSE 'not_now' END;
+		until := CASE verdict WHEN 'not_now' THEN v_when.due END;
 	END IF;
 	RETURN NEXT;
 END
@@ -296,7 +308,7 @@ CREATE FUNCTION @extschema@.va_may_contact(lead uuid, channel text, at timestamp
 	RETURNS TABLE (verdict text, until timestamptz, why text)
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_lead @extschema@.leads := @extschema@.va_lead_of(lead);
+	v_lead @extschema@.leads := @extschema@.va_lead_row(lead);
 BEGIN
 	IF va_may_contact.at IS NULL OR NOT isfinite(va_may_contact.at) OR va_may_contact.channel = 'all' THEN
 		RAISE EXCEPTION 'a contact has a time and one channel' USING ERRCODE = 'VA005';
@@ -325,77 +337,178 @@ BEGIN
 END
 $$;
 
--- Writes down what an address allows or forbids, as it was said.
-CREATE FUNCTION @extschema@.va_consent_record(tenant uuid, address text, channel text, granted boolean, how text, what text DEFAULT NULL,
-	source text DEFAULT NULL, proof jsonb DEFAULT '{}', at timestamptz DEFAULT now()) RETURNS uuid
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
+-- Whose leads an address is.
+CREATE FUNCTION @extschema@.va_address_leads(p_tenant uuid, p_address text) RETURNS uuid[]
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN ARRAY(SELECT l.id FROM @extschema@.leads l
+		WHERE l.tenant_id = p_tenant AND (l.phone = p_address OR lower(l.email) = p_address) ORDER BY l.id);
+END
+$$;
+
+-- One word of an address, written down as it was said.
+CREATE FUNCTION @extschema@.va_consent_write(p_tenant uuid, p_address text, p_channel text, p_granted boolean, p_how text, p_what text,
+	p_source text, p_proof jsonb, p_at timestamptz) RETURNS uuid
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_address text := @extschema@.va_contact_address(va_consent_record.address);
-	v_channel text := @extschema@.va_contact_channel(va_consent_record.channel);
 	v_id uuid;
 BEGIN
-	PERFORM @extschema@.va_assert_acts_for(tenant);
-	IF v_channel IS NULL OR va_consent_record.granted IS NULL OR @extschema@.va_filled(va_consent_record.how) IS NULL THEN
-		RAISE EXCEPTION 'a consent has a channel, a yes or no, and a how' USING ERRCODE = 'VA005';
-	END IF;
 	INSERT INTO @extschema@.consents (tenant_id, lead_id, address, channel, granted, what, how, source, proof, at)
-	VALUES (tenant, (SELECT l.id FROM @extschema@.leads l WHERE l.tenant_id = tenant AND (l.phone = v_address OR lower(l.email) = v_address)
-					 ORDER BY l.created_at, l.id LIMIT 1),
-		v_address, v_channel, va_consent_record.granted, va_consent_record.what, va_consent_record.how, va_consent_record.source,
-		coalesce(va_consent_record.proof, '{}'), coalesce(va_consent_record.at, now()))
+	VALUES (p_tenant, (SELECT l.id FROM @extschema@.leads l WHERE l.id = ANY (@extschema@.va_address_leads(p_tenant, p_address))
+					   ORDER BY l.created_at, l.id LIMIT 1),
+		p_address, p_channel, p_granted, p_what, p_how, p_source, coalesce(p_proof, '{}'), coalesce(p_at, now()))
 	RETURNING id INTO v_id;
 	RETURN v_id;
 END
 $$;
 
--- Nothing more to this address: what is planned is withdrawn in the same transaction. Returns how many messages and
--- tasks that were.
+-- Writes down what an address allows or forbids, as it was said, and plans the follow-ups of its leads by it.
+CREATE FUNCTION @extschema@.va_consent_record(tenant uuid, address text, channel text, granted boolean, how text, what text DEFAULT NULL,
+	source text DEFAULT NULL, proof jsonb DEFAULT '{}', at timestamptz DEFAULT now()) RETURNS uuid
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_address text := @extschema@.va_contact_address(address);
+	v_channel text := @extschema@.va_consent_channel(channel);
+	v_id uuid;
+BEGIN
+	PERFORM @extschema@.va_assert_acts_for(tenant);
+	IF granted IS NULL OR @extschema@.va_filled(how) IS NULL THEN
+		RAISE EXCEPTION 'a consent has a yes or no, and a how' USING ERRCODE = 'VA005';
+	END IF;
+	v_id := @extschema@.va_consent_write(tenant, v_address, v_channel, granted, how, what, source, proof, va_consent_record.at);
+	IF v_channel <> 'recording' THEN
+		PERFORM @extschema@.va_follow_up_apply(l) FROM unnest(@extschema@.va_address_leads(tenant, v_address)) l;
+	END IF;
+	RETURN v_id;
+END
+$$;
+
+CREATE FUNCTION @extschema@.va_pending_tasks(p_leads uuid[]) RETURNS integer
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT count(*) FROM @extschema@.follow_up_tasks f WHERE f.lead_id = ANY (p_leads) AND f.status = 'pending');
+END
+$$;
+
+-- The opt-out itself, of an address and channel in the tables' own words. p_proof: what, source and proof of the consent.
+CREATE FUNCTION @extschema@.va_opt_out_now(p_tenant uuid, p_address text, p_channel text, p_how text, p_proof jsonb DEFAULT '{}')
+	RETURNS integer
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_leads uuid[] := @extschema@.va_address_leads(p_tenant, p_address);
+	v_lead uuid;
+	v_count integer;
+	v_before integer := @extschema@.va_pending_tasks(v_leads);
+BEGIN
+	PERFORM @extschema@.va_consent_write(p_tenant, p_address, p_channel, false, p_how, p_proof ->> 'what', p_proof ->> 'source',
+										 p_proof - ARRAY['what', 'source'], now());
+	INSERT INTO @extschema@.do_not_contact (tenant_id, address_hash, address, channel, how)
+	VALUES (p_tenant, @extschema@.va_address_hash(p_address), p_address, p_channel, p_how)
+	ON CONFLICT ON CONSTRAINT do_not_contact_key DO UPDATE SET address = excluded.address;
+	FOREACH v_lead IN ARRAY v_leads LOOP
+		IF p_channel = 'all' THEN
+			PERFORM @extschema@.va_follow_up_end(v_lead, 'opt_out');
+		ELSE
+			PERFORM @extschema@.va_follow_up_apply(v_lead);
+		END IF;
+	END LOOP;
+	-- Tasks of no sequence.
+	UPDATE @extschema@.follow_up_tasks f SET status = 'cancelled', result = '{"why": "opt_out"}'
+	WHERE f.tenant_id = p_tenant AND f.status = 'pending' AND f.lead_id = ANY (v_leads) AND f.sequence_id IS NULL
+	  AND f.task_type IN ('call', 'sms', 'whatsapp', 'email') AND (p_channel = 'all' OR f.task_type = p_channel)
+	  AND (f.task_type = 'email') = (p_address LIKE '%@%');
+	v_before := v_before - @extschema@.va_pending_tasks(v_leads);
+	UPDATE @extschema@.notifications n SET status = 'cancelled', error_message = 'opted out: ' || p_how
+	WHERE n.tenant_id = p_tenant AND n.status = 'pending' AND n.direction IS DISTINCT FROM 'inbound'
+	  AND (p_channel = 'all' OR n.channel = p_channel)
+	  AND (lower(n.to_address) = p_address OR n.lead_id = ANY (v_leads) AND (n.channel = 'email') = (p_address LIKE '%@%'));
+	GET DIAGNOSTICS v_count = ROW_COUNT;
+	PERFORM @extschema@.va_emit(p_tenant, 'opted_out', NULL, v_leads[1], jsonb_build_object('channel', p_channel, 'how', p_how));
+	RETURN v_count + v_before;
+END
+$$;
+
+-- Nothing more to this address: what is planned is withdrawn in the same transaction, and the follow-ups of its leads
+-- end (channel all) or go on by other channels. Returns how many messages and tasks were withdrawn.
 CREATE FUNCTION @extschema@.va_opt_out(tenant uuid, address text, channel text DEFAULT 'all', how text DEFAULT 'asked') RETURNS integer
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-	v_address text := @extschema@.va_contact_address(va_opt_out.address);
-	v_channel text := @extschema@.va_contact_channel(coalesce(va_opt_out.channel, 'all'));
-	v_leads uuid[];
-	v_messages integer;
-	v_tasks integer;
 BEGIN
-	PERFORM @extschema@.va_consent_record(tenant, v_address, v_channel, false, coalesce(va_opt_out.how, 'asked'));
-	INSERT INTO @extschema@.do_not_contact (tenant_id, address_hash, address, channel, how)
-	VALUES (tenant, @extschema@.va_address_hash(v_address), v_address, v_channel, coalesce(va_opt_out.how, 'asked'))
-	ON CONFLICT ON CONSTRAINT do_not_contact_key DO UPDATE SET address = excluded.address;
-	v_leads := ARRAY(SELECT l.id FROM @extschema@.leads l WHERE l.tenant_id = tenant AND (l.phone = v_address OR lower(l.email) = v_address));
-	UPDATE @extschema@.notifications n SET status = 'cancelled', error_message = 'opted out'
-	WHERE n.tenant_id = tenant AND n.status = 'pending' AND n.direction IS DISTINCT FROM 'inbound'
-	  AND (v_channel = 'all' OR n.channel = v_channel)
-	  AND (lower(n.to_address) = v_address OR n.lead_id = ANY (v_leads) AND (n.channel = 'email') = (v_address LIKE '%@%'));
-	GET DIAGNOSTICS v_messages = ROW_COUNT;
-	UPDATE @extschema@.follow_up_tasks f SET status = 'cancelled', result = '{"why": "opted out"}'
-	WHERE f.tenant_id = tenant AND f.status = 'pending' AND f.lead_id = ANY (v_leads)
-	  AND f.task_type IN ('call', 'sms', 'whatsapp', 'email') AND (v_channel = 'all' OR f.task_type = v_channel)
-	  AND (f.task_type = 'email') = (v_address LIKE '%@%');
-	GET DIAGNOSTICS v_tasks = ROW_COUNT;
-	PERFORM @extschema@.va_emit(tenant, 'opted_out', NULL, v_leads[1], jsonb_build_object('channel', v_channel, 'how', va_opt_out.how));
-	RETURN v_messages + v_tasks;
+	PERFORM @extschema@.va_assert_acts_for(tenant);
+	RETURN @extschema@.va_opt_out_now(tenant, @extschema@.va_contact_address(address), @extschema@.va_consent_channel(coalesce(channel, 'all')),
+		coalesce(@extschema@.va_filled(how), 'asked'));
+END
+$$;
+
+-- The other way. Follow-ups that an opt-out from everything had ended go on, unless the lead has another address that
+-- is still opted out.
+CREATE FUNCTION @extschema@.va_opt_in_now(p_tenant uuid, p_address text, p_channel text, p_how text, p_proof jsonb DEFAULT '{}')
+	RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_lead @extschema@.leads;
+	v_found boolean;
+BEGIN
+	PERFORM @extschema@.va_consent_write(p_tenant, p_address, p_channel, true, p_how, p_proof ->> 'what', p_proof ->> 'source',
+										 p_proof - ARRAY['what', 'source'], now());
+	DELETE FROM @extschema@.do_not_contact d
+	WHERE d.tenant_id = p_tenant AND d.address_hash = @extschema@.va_address_hash(p_address)
+	  AND (p_channel = 'all' OR d.channel = p_channel);
+	v_found := FOUND;
+	FOR v_lead IN SELECT l.* FROM @extschema@.leads l WHERE l.id = ANY (@extschema@.va_address_leads(p_tenant, p_address)) ORDER BY l.id LOOP
+		UPDATE @extschema@.leads l SET follow_ups_stopped = NULL
+		WHERE l.id = v_lead.id AND l.follow_ups_stopped = 'opt_out' AND p_channel = 'all' AND NOT EXISTS (
+			SELECT FROM @extschema@.do_not_contact d
+			WHERE d.channel = 'all' AND (d.tenant_id = p_tenant OR d.tenant_id IS NULL)
+			  AND d.address_hash IN (@extschema@.va_address_hash(l.phone), @extschema@.va_address_hash(lower(l.email))));
+		PERFORM @extschema@.va_follow_up_apply(v_lead.id);
+	END LOOP;
+	PERFORM @extschema@.va_emit(p_tenant, 'opted_in', NULL, v_lead.id, jsonb_build_object('channel', p_channel, 'how', p_how));
+	RETURN v_found;
 END
 $$;
 
 -- The person wants to hear from us again. True when something had stood in the way.
 CREATE FUNCTION @extschema@.va_opt_in(tenant uuid, address text, channel text DEFAULT 'all', how text DEFAULT 'asked') RETURNS boolean
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-	v_address text := @extschema@.va_contact_address(va_opt_in.address);
-	v_channel text := @extschema@.va_contact_channel(coalesce(va_opt_in.channel, 'all'));
-	v_found boolean;
 BEGIN
-	PERFORM @extschema@.va_consent_record(tenant, v_address, v_channel, true, coalesce(va_opt_in.how, 'asked'));
-	DELETE FROM @extschema@.do_not_contact d
-	WHERE d.tenant_id = tenant AND d.address_hash = @extschema@.va_address_hash(v_address) AND (v_channel = 'all' OR d.channel = v_channel);
-	v_found := FOUND;
-	PERFORM @extschema@.va_emit(tenant, 'opted_in', NULL, NULL, jsonb_build_object('channel', v_channel, 'how', va_opt_in.how));
-	RETURN v_found;
+	PERFORM @extschema@.va_assert_acts_for(tenant);
+	RETURN @extschema@.va_opt_in_now(tenant, @extschema@.va_contact_address(address), @extschema@.va_consent_channel(coalesce(channel, 'all')),
+		coalesce(@extschema@.va_filled(how), 'asked'));
+END
+$$;
+
+-- What a message that is nothing but a keyword does, in the transaction that stores it: 'stop' and 'start' of an address and
+-- the channel by which they came, with the message as proof; 'help' is an event. Returns the keyword; NULL for a
+-- message that is to be read as any other: without one, or START from somebody whom nothing kept out ("Yes").
+CREATE FUNCTION @extschema@.va_message_keyword(p_message @extschema@.notifications) RETURNS text
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_keyword text := @extschema@.va_opt_out_keyword(p_message.body);
+	v_from text := regexp_replace(p_message.from_address, '^whatsapp:', '', 'i');
+	v_lead @extschema@.leads;
+	v_address text;
+	v_proof jsonb := jsonb_build_object('what', p_message.body, 'source', format('notifications %s', p_message.id),
+		'notification_id', p_message.id, 'external_id', p_message.external_id, 'received_at', p_message.created_at);
+BEGIN
+	IF v_keyword IS NULL OR lower(p_message.channel) NOT IN ('sms', 'whatsapp', 'email') THEN
+		RETURN NULL;
+	END IF;
+	SELECT * INTO v_lead FROM @extschema@.leads l WHERE l.id = p_message.lead_id;
+	v_address := CASE WHEN p_message.channel = 'email' THEN lower(coalesce(@extschema@.va_filled(v_from), v_lead.email))
+					  ELSE coalesce(@extschema@.va_phone_try(@extschema@.va_filled(v_from)), v_lead.phone) END;
+	IF v_address IS NULL OR v_keyword = 'help' THEN
+		PERFORM @extschema@.va_emit(p_message.tenant_id, CASE v_keyword WHEN 'help' THEN 'help_requested' ELSE 'opt_out_unreadable' END, NULL,
+			p_message.lead_id, jsonb_build_object('notification_id', p_message.id, 'channel', p_message.channel, 'keyword', v_keyword));
+	ELSIF v_keyword = 'stop' THEN
+		PERFORM @extschema@.va_opt_out_now(p_message.tenant_id, v_address, lower(p_message.channel), 'keyword', v_proof);
+	ELSIF EXISTS (SELECT FROM @extschema@.do_not_contact d WHERE d.tenant_id = p_message.tenant_id
+				  AND d.address_hash = @extschema@.va_address_hash(v_address) AND d.channel = lower(p_message.channel))
+		  OR @extschema@.va_consent_of(p_message.tenant_id, v_address, lower(p_message.channel)) IS FALSE THEN
+		PERFORM @extschema@.va_opt_in_now(p_message.tenant_id, v_address, lower(p_message.channel), 'keyword', v_proof);
+	ELSE
+		RETURN NULL;
+	END IF;
+	RETURN v_keyword;
 END
 $$;
 
@@ -482,11 +595,11 @@ DECLARE
 		FROM pg_attribute a WHERE a.attrelid = '@extschema@.calls'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 		  AND a.attname NOT IN ('id', 'tenant_id', 'direction', 'status', 'status_sequence', 'duration_seconds', 'started_at', 'ended_at',
 			'conversation_turns', 'ai_handled', 'escalated_to_human', 'resume_count', 'last_resumed_at', 'end_requested_at', 'end_reason',
-			'recording_duration', 'sentiment_score', 'outcome', 'created_at', 'updated_at', 'phone_number_id'));
+			'recording_duration', 'sentiment_score', 'outcome', 'created_at', 'updated_at', 'phone_number_id', 'campaign_id', 'dialed_at', 'answered_by'));
 	v_count integer;
 BEGIN
 	-- Not as an effect of the call, which is about to be forgotten with all that is the person's.
-	PERFORM @extschema@.va_recording_drop(c.tenant_id, NULL, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (p_calls);
+	PERFORM @extschema@.va_recording_forget(c.tenant_id, NULL, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (p_calls);
 	EXECUTE format('UPDATE @extschema@.calls SET %s WHERE id = ANY ($1)', v_set) USING p_calls;
 	GET DIAGNOSTICS v_count = ROW_COUNT;
 	RETURN v_count;
@@ -562,10 +675,51 @@ $$;
 
 CREATE FUNCTION @extschema@.va_retention_days(p_settings jsonb, p_kind text) RETURNS interval
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_own jsonb := coalesce(nullif(p_settings -> 'retention_days', 'null'), '{}');
+	v_days double precision := @extschema@.va_number(CASE WHEN v_own ? p_kind THEN v_own
+		ELSE coalesce(@extschema@.va_setting('{}', 'retention_days'), '{}') END, p_kind);
 BEGIN
-	RETURN make_interval(days => least(@extschema@.va_number(coalesce(nullif(p_settings -> 'retention_days', 'null'), '{}')
-		|| CASE WHEN p_settings -> 'retention_days' ? p_kind THEN '{}'
-				ELSE coalesce(@extschema@.va_setting('{}', 'retention_days'), '{}') END, p_kind), 100000)::integer);
+	RETURN CASE WHEN v_days IS NOT NULL THEN make_interval(days => least(v_days, 100000)::integer) END;
+END
+$$;
+
+-- Deletes calls with all that is theirs. What only mentions them (appointments, tasks) stays without; every foreign key to calls
+-- is found in the catalogue, so that a table of anybody's is treated so. The recordings at Twilio are announced.
+CREATE FUNCTION @extschema@.va_calls_forget(p_calls uuid[]) RETURNS integer
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_key record;
+	v_count integer;
+BEGIN
+	PERFORM @extschema@.va_recordings_expire(p_calls);
+	DELETE FROM @extschema@.stored_files f WHERE f.call_id = ANY (p_calls);
+	DELETE FROM @extschema@.conversation_sessions s WHERE s.call_id = ANY (p_calls);
+	UPDATE @extschema@.analytics_events e SET call_id = NULL WHERE e.call_id = ANY (p_calls);
+	FOR v_key IN
+		SELECT DISTINCT k.conrelid::regclass AS tab, a.attname
+		FROM pg_constraint k
+		CROSS JOIN LATERAL unnest(k.conkey, k.confkey) AS c (own, referred)
+		JOIN pg_attribute r ON r.attrelid = k.confrelid AND r.attnum = c.referred AND r.attname = 'id'
+		JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.own AND NOT a.attnotnull
+		WHERE k.contype = 'f' AND k.confrelid = '@extschema@.calls'::regclass AND k.conparentid = 0 AND k.confdeltype IN ('a', 'r')
+	LOOP
+		EXECUTE format('UPDATE %s SET %I = NULL WHERE %I = ANY ($1)', v_key.tab, v_key.attname, v_key.attname) USING p_calls;
+	END LOOP;
+	DELETE FROM @extschema@.calls c WHERE c.id = ANY (p_calls);
+	GET DIAGNOSTICS v_count = ROW_COUNT;
+	RETURN v_count;
+END
+$$;
+
+-- The recordings themselves lie with Twilio: whoever listens to this event deletes them there.
+CREATE FUNCTION @extschema@.va_recordings_expire(p_calls uuid[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM @extschema@.va_recording_forget(c.tenant_id, c.id, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (p_calls);
+	PERFORM @extschema@.va_emit(c.tenant_id, 'recording_expired', c.id, c.lead_id,
+		jsonb_build_object('recording_sid', c.recording_sid, 'url', c.recording_url))
+	FROM @extschema@.calls c WHERE c.id = ANY (p_calls) AND c.recording_url IS NOT NULL;
 END
 $$;
 
@@ -590,15 +744,17 @@ BEGIN
 	END IF;
 	v_age := @extschema@.va_retention_days(p_settings, 'recordings');
 	IF v_age IS NOT NULL THEN
-		FOR v_ids IN SELECT ARRAY(SELECT c.id FROM @extschema@.calls c WHERE c.tenant_id = p_tenant AND c.ended_at < now() - v_age
-			AND c.recording_url IS NOT NULL LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED)
-		LOOP
-			PERFORM @extschema@.va_recording_drop(p_tenant, c.id, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (v_ids);
-			PERFORM @extschema@.va_emit(p_tenant, 'recording_expired', c.id, c.lead_id,
-				jsonb_build_object('recording_sid', c.recording_sid, 'url', c.recording_url)) FROM @extschema@.calls c WHERE c.id = ANY (v_ids);
-			UPDATE @extschema@.calls c SET recording_url = NULL, recording_sid = NULL WHERE c.id = ANY (v_ids);
-			v_done := v_done || jsonb_build_object('recordings', cardinality(v_ids) + @extschema@.va_files_forget(p_tenant, 'recording', v_age, p_limit));
-		END LOOP;
+		v_ids := ARRAY(SELECT c.id FROM @extschema@.calls c WHERE c.tenant_id = p_tenant AND c.ended_at < now() - v_age
+			AND c.recording_url IS NOT NULL LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
+		PERFORM @extschema@.va_recordings_expire(v_ids);
+		UPDATE @extschema@.calls c SET recording_url = NULL, recording_sid = NULL WHERE c.id = ANY (v_ids);
+		v_done := v_done || jsonb_build_object('recordings', cardinality(v_ids) + @extschema@.va_files_forget(p_tenant, 'recording', v_age, p_limit));
+	END IF;
+	v_age := @extschema@.va_retention_days(p_settings, 'calls');
+	IF v_age IS NOT NULL THEN
+		v_ids := ARRAY(SELECT c.id FROM @extschema@.calls c WHERE c.tenant_id = p_tenant AND c.ended_at < now() - v_age
+			AND @extschema@.va_call_over(c) LIMIT p_limit FOR UPDATE SKIP LOCKED);
+		v_done := v_done || jsonb_build_object('calls', @extschema@.va_calls_forget(v_ids));
 	END IF;
 	v_age := @extschema@.va_retention_days(p_settings, 'messages');
 	IF v_age IS NOT NULL THEN
@@ -663,7 +819,7 @@ GRANT SELECT ON @extschema@.do_not_contact, @extschema@.consents, @extschema@.co
 -- Lists that are imported, for one tenant or all.
 GRANT INSERT, UPDATE, DELETE ON @extschema@.do_not_contact TO voiceagent_admin;
 GRANT EXECUTE ON FUNCTION @extschema@.va_may_contact(uuid, text, timestamptz), @extschema@.va_opt_out(uuid, text, text, text),
-	@extschema@.va_opt_in(uuid, text, text, text), @extschema@.va_opt_out_keyword(text), @extschema@.va_number_zone(text),
+	@extschema@.va_opt_in(uuid, text, text, text), @extschema@.va_opt_out_keyword(text),
 	@extschema@.va_consent_record(uuid, text, text, boolean, text, text, text, jsonb, timestamptz),
 	@extschema@.va_export_person(uuid, text, text), @extschema@.va_erase_person(uuid, text, text)
 	TO voiceagent_admin, voiceagent_agent;

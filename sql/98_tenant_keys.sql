@@ -5,6 +5,11 @@
 -- The keys of the specification stay and get the new one beside them: their tables allow a tenant_id of NULL, and
 -- then only the simple key holds. Where tenant_id cannot be NULL the new key takes the place of the simple one,
 -- so that hot tables are checked once.
+--
+-- Of two keys beside each other the new one is checked first: the older a constraint, the earlier its trigger fires. So an
+-- error names the same key whether the row pointed at does not exist or is another tenant's, and tells nothing.
+--
+-- All of it may run again, in an upgrade: what is there already stays.
 
 -- A call has a tenant, and so has what belongs to it.
 ALTER TABLE @extschema@.tool_invocations ALTER COLUMN tenant_id SET NOT NULL;
@@ -50,12 +55,14 @@ DO $$
 DECLARE
 	v_key record;
 	v_target regclass;
+	v_name name;
 BEGIN
 	FOR v_target IN
 		SELECT DISTINCT k.confrelid::regclass FROM @extschema@.va_tenant_links() k WHERE NOT k.has_tenant
 	LOOP
-		EXECUTE pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I UNIQUE (tenant_id, id)', v_target,
-			(SELECT c.relname OPERATOR(pg_catalog.||) '_tenant_id_id_key' FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) v_target));
+		SELECT c.relname OPERATOR(pg_catalog.||) '_tenant_id_id_key' INTO v_name FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) v_target;
+		CONTINUE WHEN EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid OPERATOR(pg_catalog.=) v_target AND k.conname OPERATOR(pg_catalog.=) v_name);
+		EXECUTE pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I UNIQUE (tenant_id, id)', v_target, v_name);
 	END LOOP;
 	FOR v_key IN SELECT * FROM @extschema@.va_tenant_links() k WHERE NOT k.has_tenant AND NOT k.doubled LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I FOREIGN KEY (tenant_id, %I) REFERENCES %s (tenant_id, id)%s',
@@ -65,6 +72,17 @@ BEGIN
 		IF v_key.tenant_known THEN
 			EXECUTE pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I', v_key.conrelid::regclass, v_key.conname);
 		END IF;
+	END LOOP;
+	FOR v_key IN
+		SELECT simple.conname, simple.conrelid, pg_catalog.pg_get_constraintdef(c.oid) AS definition
+		FROM @extschema@.va_tenant_links() simple
+		JOIN @extschema@.va_tenant_links() full_key ON full_key.has_tenant AND full_key.conrelid OPERATOR(pg_catalog.=) simple.conrelid
+			AND full_key.column_name OPERATOR(pg_catalog.=) simple.column_name AND full_key.confrelid OPERATOR(pg_catalog.=) simple.confrelid
+		JOIN pg_catalog.pg_constraint c ON c.conrelid OPERATOR(pg_catalog.=) simple.conrelid AND c.conname OPERATOR(pg_catalog.=) simple.conname
+		JOIN pg_catalog.pg_constraint f ON f.conrelid OPERATOR(pg_catalog.=) full_key.conrelid AND f.conname OPERATOR(pg_catalog.=) full_key.conname
+		WHERE NOT simple.has_tenant AND c.oid OPERATOR(pg_catalog.<) f.oid
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I %s', v_key.conrelid::regclass, v_key.conname, v_key.conname, v_key.definition);
 	END LOOP;
 END
 $$;

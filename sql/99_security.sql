@@ -50,6 +50,12 @@ GRANT EXECUTE ON FUNCTION
 	@extschema@.va_webhook_voice_after_stream(text, jsonb, text, text),
 	@extschema@.va_webhook_voice_stream_status(text, jsonb, text, text),
 	@extschema@.va_webhook_voice_voicemail(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_amd(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_conference(text, jsonb, text, text),
+	@extschema@.va_webhook_voice_participant(text, jsonb, text, text),
+	@extschema@.va_webhook_message_status(text, jsonb, text, text),
+	@extschema@.va_webhook_sms_incoming(text, jsonb, text, text),
+	@extschema@.va_webhook_whatsapp_incoming(text, jsonb, text, text),
 	@extschema@.va_gateway_config(), @extschema@.va_gateway_report(text, jsonb),
 	@extschema@.va_call_stream_start(text, text, text, text, text), @extschema@.va_call_session(uuid, text),
 	@extschema@.va_call_events(uuid, text, jsonb), @extschema@.va_call_tool(uuid, text, text, jsonb),
@@ -85,25 +91,45 @@ GRANT SELECT ON @extschema@.tenants, @extschema@.leads, @extschema@.calls, @exts
 	@extschema@.todays_appointments, @extschema@.lead_funnel, @extschema@.call_timings TO voiceagent_bi;
 
 -- Row-level security: a session sees the rows of the tenant in voiceagent.tenant_id, whatever its role; the
--- administrator all. The owner, and so every function here that runs with the owner's rights, is not subject to it.
+-- administrator all. It is FORCEd, so that no one is outside of it but a superuser; the owner, and so every function here that
+-- runs with the owner's rights, has a policy instead. For the owner's use: whoever makes a partition of one of our tables
+-- later calls this on it, for a partition has policies of its own when it is asked by its own name. It may run again.
+CREATE FUNCTION @extschema@.va_table_isolate(p_table regclass) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_owner name;
+	v_key name;
+	v_policy record;
+BEGIN
+	SELECT pg_get_userbyid(c.relowner), CASE c.relname WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END INTO v_owner, v_key
+	FROM pg_class c WHERE c.oid = p_table;
+	EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', p_table);
+	FOR v_policy IN
+		SELECT p.name, p.definition
+		FROM (VALUES ('tenant_rows', format('USING (%I = @extschema@.va_current_tenant())', v_key)),
+					 ('administrator', 'TO voiceagent_admin USING (true) WITH CHECK (true)'),
+					 ('owner', format('TO %I USING (true) WITH CHECK (true)', v_owner))) AS p (name, definition)
+		WHERE NOT EXISTS (SELECT FROM pg_policy x WHERE x.polrelid = p_table AND x.polname = p.name)
+	LOOP
+		EXECUTE format('CREATE POLICY %I ON %s %s', v_policy.name, p_table, v_policy.definition);
+	END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION @extschema@.va_table_isolate(regclass) FROM PUBLIC;
+
 DO $$
 DECLARE
 	v_table regclass;
-	v_name name;
-	v_key text;
 BEGIN
-	FOR v_table, v_name, v_key IN
-		SELECT c.oid, c.relname, CASE c.relname WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END
-		FROM pg_catalog.pg_depend d
+	FOR v_table IN
+		SELECT c.oid FROM pg_catalog.pg_depend d
 		JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::regclass
 		JOIN pg_catalog.pg_class c ON c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::regclass
-		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind = 'r'
+		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind IN ('r', 'p')
 		  AND (c.relname = 'tenants' OR EXISTS (SELECT FROM pg_catalog.pg_attribute a
 												WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))
 	LOOP
-		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', v_table);
-		EXECUTE pg_catalog.format('CREATE POLICY tenant_rows ON %s USING (%I = @extschema@.va_current_tenant())', v_table, v_key);
-		EXECUTE pg_catalog.format('CREATE POLICY administrator ON %s TO voiceagent_admin USING (true) WITH CHECK (true)', v_table);
+		PERFORM @extschema@.va_table_isolate(v_table);
 	END LOOP;
 END
 $$;
@@ -113,7 +139,8 @@ CREATE POLICY common_rows ON @extschema@.tools FOR SELECT USING (tenant_id IS NU
 -- Settings that are defined from here on are not the extension's, and are dumped.
 ALTER TABLE @extschema@.setting_definitions ALTER COLUMN is_builtin SET DEFAULT false;
 
--- pg_dump keeps the rows of every table, but for those (is_builtin) that CREATE EXTENSION makes again.
+-- pg_dump keeps the rows of every table, but for those (is_builtin) that CREATE EXTENSION makes again. What a file before has
+-- said of a table of its own stays; partitions are dumped through their table (88_events.sql).
 DO $$
 DECLARE
 	v_table regclass;
@@ -122,7 +149,8 @@ BEGIN
 		SELECT c.oid FROM pg_catalog.pg_depend d
 		JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::regclass
 		JOIN pg_catalog.pg_class c ON c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::regclass
-		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind IN ('r', 'S')
+		WHERE e.extname = 'voiceagent' AND d.deptype = 'e' AND c.relkind IN ('r', 'p', 'S') AND NOT c.relispartition
+		  AND NOT c.oid = ANY (coalesce(e.extconfig, '{}'))
 	LOOP
 		PERFORM pg_catalog.pg_extension_config_dump(v_table,
 			CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = v_table AND a.attname = 'is_builtin')

@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
+#include "pg/secret_log.h"
 #include "worker/launcher.h"
 #include "worker/runtime.h"
 #include "worker/settings.h"
@@ -51,6 +52,7 @@ _PG_init(void)
 	if (IsBinaryUpgrade)
 		return;
 	settings_define(preloaded);
+	secret_log_install();
 	if (!preloaded)
 		return;
 

@@ -30,10 +30,25 @@ find_holiday(const struct hours_calendar *calendar, int32_t date)
 }
 
 bool
-hours_add(struct hours_day *day, int32_t open, int32_t close, struct va_error *err)
+hours_put(struct hours_day *day, int32_t open, int32_t close, struct va_error *err)
 {
 	int at;
 
+	if (open < 0 || open >= HOURS_DAY_SECONDS || close <= open || close > open + HOURS_DAY_SECONDS)
+		return va_fail(err, "hours must begin on their date and last up to 24 hours");
+	if (day->count >= HOURS_PER_DAY_MAX)
+		return va_fail(err, "a day can have at most %d intervals", HOURS_PER_DAY_MAX);
+	for (at = day->count; at > 0 && day->interval[at - 1].open > open; at--)
+		day->interval[at] = day->interval[at - 1];
+	day->interval[at].open = open;
+	day->interval[at].close = close;
+	day->count++;
+	return true;
+}
+
+bool
+hours_add(struct hours_day *day, int32_t open, int32_t close, struct va_error *err)
+{
 	if (open < 0 || open >= HOURS_DAY_SECONDS)
 		return va_fail(err, "the opening time must be from 00:00 to 23:59:59");
 	if (close < 0 || close > HOURS_DAY_SECONDS)
@@ -41,16 +56,7 @@ hours_add(struct hours_day *day, int32_t open, int32_t close, struct va_error *e
 	if (open == close)
 		return va_fail(err, "hours that open and close at the same time are neither open nor "
 							"closed; a whole day is 00:00 to 24:00");
-	if (day->count >= HOURS_PER_DAY_MAX)
-		return va_fail(err, "a day can have at most %d intervals", HOURS_PER_DAY_MAX);
-	if (close < open)
-		close += HOURS_DAY_SECONDS;
-	for (at = day->count; at > 0 && day->interval[at - 1].open > open; at--)
-		day->interval[at] = day->interval[at - 1];
-	day->interval[at].open = open;
-	day->interval[at].close = close;
-	day->count++;
-	return true;
+	return hours_put(day, open, close < open ? close + HOURS_DAY_SECONDS : close, err);
 }
 
 bool

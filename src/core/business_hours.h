@@ -75,6 +75,9 @@ struct hours_span
  */
 bool hours_add(struct hours_day *day, int32_t open, int32_t close, struct va_error *err);
 
+/* Adds hours as struct hours_interval has them, in order. False as hours_add. */
+bool hours_put(struct hours_day *day, int32_t open, int32_t close, struct va_error *err);
+
 /* The same hours on all seven days. False as hours_add. */
 bool hours_every_day(struct hours_calendar *calendar, int32_t open, int32_t close,
 					 struct va_error *err);

@@ -2,8 +2,8 @@
  * cadence.c: planning follow-ups.
  *
  * The fifteen steps of the product are a table. One function, place, decides when a step is due:
- * its nominal time, not before the floor (the step before plus the gap), moved forward until every
- * calendar that concerns it is open. Planning calls it for each step in turn; re-planning does the
+ * its nominal time, not before the floor (the step before plus the gap), moved forward until nothing
+ * stands in the way of its channels. Planning calls it for each step in turn; re-planning does the
  * same around what is already done, and compares with what is pending.
  */
 #include "core/cadence.h"
@@ -124,58 +124,100 @@ latest(zone_instant a, zone_instant b)
 	return a > b ? a : b;
 }
 
-/* One look at every calendar that concerns these channels: the instant before which at least one
- * of them is closed, or `at` when all are open. */
+/* The end of the latest of these spans that covers the instant; the instant itself without one. */
 static zone_instant
-next_candidate(const struct cadence_rules *rules, uint32_t wanted, zone_instant at, uint32_t *moved)
+end_of_spans(const struct hours_span *spans, int count, zone_instant at)
 {
-	zone_instant next = at;
+	zone_instant end = at;
 
+	for (int i = 0; i < count; i++)
+	{
+		if (spans[i].from <= at && at < spans[i].to)
+			end = latest(end, spans[i].to);
+	}
+	return end;
+}
+
+static zone_instant
+end_of_quiet(const struct cadence_rules *rules, uint32_t wanted, zone_instant at)
+{
+	zone_instant end = at;
+
+	if (end_of_spans(rules->touch, rules->touch_count, at) > at)
+		return at;
 	for (int i = 0; i < CADENCE_CHANNELS; i++)
 	{
 		if ((wanted & (1u << i)) != 0 && rules->contact[i] != NULL)
-			next = latest(next, hours_next_open(rules->contact[i], rules->lead_zone, at));
+			end = latest(end, hours_next_open(rules->contact[i], rules->lead_zone, at));
 	}
-	if (next > at)
-		*moved |= CADENCE_MOVED_BY_QUIET_HOURS;
-	if ((wanted & HUMAN_CALL) != 0 && rules->human_hours != NULL)
-	{
-		zone_instant open = hours_next_open(rules->human_hours, rules->tenant_zone, at);
+	return end;
+}
 
-		if (open > at)
-			*moved |= CADENCE_MOVED_BY_HUMAN_HOURS;
-		next = latest(next, open);
+static zone_instant
+end_of_limit(const struct cadence_rules *rules, uint32_t wanted, zone_instant at)
+{
+	zone_instant end = at;
+
+	for (int i = 0; i < CADENCE_CHANNELS; i++)
+	{
+		if ((wanted & (1u << i)) != 0)
+			end = latest(end, end_of_spans(rules->spent[i], rules->spent_count[i], at));
 	}
-	return next;
+	return end;
+}
+
+/* One look at everything that concerns these channels: the instant before which something stands in
+ * the way, or `at` when nothing does. */
+static zone_instant
+next_candidate(const struct cadence_rules *rules, uint32_t wanted, zone_instant at, uint32_t *moved)
+{
+	zone_instant quiet = end_of_quiet(rules, wanted, at);
+	zone_instant limit = end_of_limit(rules, wanted, at);
+	zone_instant human = at;
+
+	if ((wanted & HUMAN_CALL) != 0 && rules->human_hours != NULL)
+		human = hours_next_open(rules->human_hours, rules->tenant_zone, at);
+	if (quiet > at)
+		*moved |= CADENCE_MOVED_BY_QUIET_HOURS;
+	if (human > at)
+		*moved |= CADENCE_MOVED_BY_HUMAN_HOURS;
+	if (limit > at)
+		*moved |= CADENCE_MOVED_BY_LIMIT;
+	return latest(latest(quiet, limit), human);
+}
+
+/* Are there channels, and none that may be used? */
+static bool
+is_forbidden(const struct cadence_rules *rules, uint32_t wanted)
+{
+	return wanted != 0 && (wanted & ~rules->never) == 0;
 }
 
 zone_instant
 cadence_allowed(const struct cadence_rules *rules, uint32_t wanted, zone_instant at,
 				uint32_t *moved)
 {
+	zone_instant result = ZONE_NEVER;
 	zone_instant last;
 	uint32_t reasons = 0;
 
-	if (!zone_valid(at))
+	if (!zone_valid(at) || is_forbidden(rules, wanted))
 		return ZONE_NEVER;
+	wanted &= ~rules->never;
 	last = at + HOURS_HORIZON_DAYS * ZONE_DAY;
-	for (int round = 0; round < ROUNDS_MAX; round++)
+	for (int round = 0; round < ROUNDS_MAX && result == ZONE_NEVER; round++)
 	{
 		zone_instant next = next_candidate(rules, wanted, at, &reasons);
 
 		if (next > last || !zone_valid(next))
 			break;
 		if (next == at)
-		{
-			if (moved != NULL)
-				*moved |= reasons;
-			return at;
-		}
+			result = at;
 		at = next;
 	}
 	if (moved != NULL)
 		*moved |= reasons;
-	return ZONE_NEVER;
+	return result;
 }
 
 static zone_instant
@@ -278,7 +320,9 @@ read_history(const struct cadence_sequence *sequence, const struct cadence_rules
 			h->pending[step] = i;
 		else
 			continue;
-		if ((task->status == CADENCE_DONE || task->at <= now) && step > h->last_begun)
+		if ((task->status == CADENCE_DONE ||
+			 (task->at <= now && !is_forbidden(rules, sequence->step[step].channels))) &&
+			step > h->last_begun)
 			h->last_begun = step;
 	}
 	return true;
@@ -302,7 +346,8 @@ replan_step(const struct cadence_sequence *sequence, int index, zone_instant sta
 		return false;
 	if (task >= 0 && (tasks[task].at <= now || index < h->last_begun))
 	{
-		bool keep = tasks[task].at <= now && index > h->last_done;
+		bool keep = tasks[task].at <= now && index > h->last_done &&
+					!is_forbidden(rules, sequence->step[index].channels);
 
 		change->action = keep ? CADENCE_KEEP : CADENCE_CANCEL;
 		change->due = tasks[task].at;

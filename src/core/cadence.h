@@ -16,7 +16,9 @@
  * - A step that must not happen at its time moves forward, never back, to the first instant at
  *   which all its channels are allowed, and at least the minimum gap after the step before it and
  *   after the last step of any sequence that this lead has had. The order of steps is kept.
- * - A step that is not allowed within HOURS_HORIZON_DAYS of its time never happens; the others do.
+ * - A channel that may not be used at all does not count: a step goes by those that are left.
+ * - A step without a channel left, or not allowed within HOURS_HORIZON_DAYS of its time, never
+ *   happens; the others do.
  */
 #ifndef VA_CORE_CADENCE_H
 #define VA_CORE_CADENCE_H
@@ -46,6 +48,11 @@ enum cadence_channel
 	CADENCE_INTERNAL, /* reaches nobody outside: allowed at any time */
 	CADENCE_CHANNELS
 };
+
+/* The channels that a person notices at once, and that quiet hours are for. An e-mail wakes nobody. */
+#define CADENCE_DISTURBING                                                                         \
+	((1u << CADENCE_WHATSAPP) | (1u << CADENCE_SMS) | (1u << CADENCE_AI_CALL) |                    \
+	 (1u << CADENCE_HUMAN_CALL))
 
 enum cadence_unit
 {
@@ -77,6 +84,14 @@ struct cadence_rules
 	const struct zone *tenant_zone;
 	const struct hours_calendar *human_hours; /* when people make calls, tenant's zone */
 	int64_t minimum_gap; /* microseconds, ZONE_SECOND .. CADENCE_GAP_MAX */
+	/* While the lead is in touch with us an answer disturbs nobody: within these spans the hours of
+	 * contact do not matter. In any order. */
+	const struct hours_span *touch;
+	int touch_count;
+	/* Within these spans a channel has been tried as often as is allowed. In any order. */
+	const struct hours_span *spent[CADENCE_CHANNELS];
+	int spent_count[CADENCE_CHANNELS];
+	uint32_t never; /* bits of channels that may not be used at all: forbidden, or no address */
 };
 
 /* Why a step is later than its delay says. */
@@ -84,6 +99,7 @@ struct cadence_rules
 #define CADENCE_MOVED_BY_HUMAN_HOURS (1u << 1)
 #define CADENCE_MOVED_BY_GAP (1u << 2)
 #define CADENCE_MOVED_BY_NOW (1u << 3) /* its time had passed when it was planned */
+#define CADENCE_MOVED_BY_LIMIT (1u << 4) /* tried often enough */
 
 struct cadence_planned
 {
@@ -146,8 +162,10 @@ bool cadence_sequence_check(const struct cadence_sequence *sequence, struct va_e
 bool cadence_rules_check(const struct cadence_rules *rules, struct va_error *err);
 
 /*
- * The first instant, at or after `at`, at which all these channels are allowed; ZONE_NEVER when
- * there is none within the horizon. *moved (may be NULL) gains the reasons.
+ * The first instant, at or after `at`, at which all these channels are allowed, those left out that
+ * never are; ZONE_NEVER when there is none within the horizon, or every one of the channels is never
+ * allowed. *moved (may be NULL) gains the reasons. This is the one place that knows when somebody may
+ * be contacted: planning asks it, and so does whoever is about to call or write.
  */
 zone_instant cadence_allowed(const struct cadence_rules *rules, uint32_t channels, zone_instant at,
 							 uint32_t *moved);
@@ -167,8 +185,8 @@ int cadence_plan(const struct cadence_sequence *sequence, zone_instant start,
  *
  * - Done steps stay done and are not repeated, also when the lead comes back to a sequence. What
  *   stands before a step that is done is not made up for: it is not added, and cancelled if pending.
- * - A pending task of this sequence whose time has come (at <= now) is kept as it is: it is about to
- *   happen, and counts as done for the steps before it that would happen later. Others are moved to
+ * - A pending task of this sequence whose time has come (at <= now) is kept as it is, unless none of
+ *   its channels may be used: it is about to happen, and counts as done for the steps before it that would happen later. Others are moved to
  *   where the plan puts them, if that is elsewhere.
  * - A step whose time has passed without a task is due now, or as soon as allowed.
  *

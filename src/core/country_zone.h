@@ -1,10 +1,9 @@
 /*
  * country_zone.h: which time zone a telephone number points to.
  *
- * Nobody should be called at night, and a number's country code is often all that is known of where
- * a lead lives. A country with one zone for nearly everybody has it here; one that spans several
- * (North America, Russia, Brazil, Australia, Mexico and others) has none, for a wrong zone is worse than
- * the tenant's own, whose leads are mostly its neighbours.
+ * Nobody should be called at night, and a number is often all that is known of where a lead lives. A
+ * country of several zones has that of most of its people, unless its area codes tell more (North
+ * America, Australia, Kazakhstan); numbers that belong to no place have none.
  */
 #ifndef VA_CORE_COUNTRY_ZONE_H
 #define VA_CORE_COUNTRY_ZONE_H

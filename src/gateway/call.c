@@ -80,7 +80,7 @@ call_new(struct gateway *g, enum call_state state, const char *call_sid, const c
 	call->metrics.engine_prepare_ms = -1;
 	call->metrics.engine_ready_ms = call->metrics.first_audio_ms = -1;
 	call->created_us = call->active_us = loop_now_us();
-	call->journal = journal_new(g, call_sid);
+	call->journal = journal_new(g, call_sid, call->id, call_talk_answered);
 	if (call->journal == NULL)
 	{
 		free(call);
@@ -294,7 +294,8 @@ static void
 end_gone_stream(struct stream_job *job, const char *call_uuid)
 {
 	static const char event[] = "{\"state\":\"ended\",\"reason\":\"" CALL_STREAM_CLOSED "\"}";
-	struct journal *journal = journal_new(job->gateway, job->call_sid);
+	struct journal *journal =
+		journal_new(job->gateway, job->call_sid, job->call_id, call_talk_answered);
 
 	if (journal == NULL)
 		return;

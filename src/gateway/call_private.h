@@ -159,6 +159,8 @@ uint64_t call_ms(const struct call *call, uint64_t now_us);
 
 /* call_talk.c */
 void call_talk_event(struct call *call, const struct engine_event *event);
+/* journal_answered: a keyword of the caller's, or the end of a conversation that is too long. */
+void call_talk_answered(struct gateway *gateway, uint64_t call_id, const char *json);
 void call_talk_tick(struct call *call, uint64_t now_us);
 /* Every turn is complete as it stands: the engine or the stream is gone. */
 void call_talk_finish(struct call *call, uint64_t now_us);

@@ -218,14 +218,36 @@ give_result(struct call *call, const char *invocation_id, const char *name, cons
 		call->ops->tool_result(call->engine, &result);
 }
 
+/* What the database wants said and done. */
+static void
+follow_answer(struct call *call, struct json_object *answer)
+{
+	const char *say = json_text(answer, "say", NULL);
+
+	if (say != NULL && say[0] != '\0' && call->engine != NULL)
+		call->ops->say(call->engine, say);
+	if (strcmp(json_text(answer, "action", ""), "end_call") == 0)
+		call_end_with(call, CALL_EVENT_HANGUP, CALL_AGENT_HANGUP);
+}
+
+void
+call_talk_answered(struct gateway *gateway, uint64_t call_id, const char *json)
+{
+	struct call *call = call_by_id(gateway, call_id);
+	struct va_error err = {""};
+	struct json_object *answer = json_parse(json, strlen(json), &err);
+
+	if (call != NULL && answer != NULL && call->state == CALL_BRIDGED)
+		follow_answer(call, answer);
+	json_object_put(answer);
+}
+
 static void
 tool_answered(struct call *call, const struct tool_job *job, const char *text)
 {
 	struct va_error err = {""};
 	struct json_object *reply = json_parse(text, strlen(text), &err);
 	const char *error = json_text(reply, "error", NULL);
-	const char *say = json_text(reply, "say", NULL);
-	const char *action = json_text(reply, "action", "");
 	struct json_object *result = json_member(reply, "result");
 
 	if (reply == NULL)
@@ -234,10 +256,7 @@ tool_answered(struct call *call, const struct tool_job *job, const char *text)
 				error != NULL ? NULL
 							  : json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN),
 				error, reply != NULL && json_flag(reply, "unknown", false));
-	if (say != NULL && say[0] != '\0' && call->engine != NULL)
-		call->ops->say(call->engine, say);
-	if (strcmp(action, "end_call") == 0)
-		call_end_with(call, CALL_EVENT_HANGUP, CALL_AGENT_HANGUP);
+	follow_answer(call, reply);
 	json_object_put(reply);
 }
 

@@ -31,6 +31,8 @@ struct journal
 {
 	struct gateway *gateway;
 	uint64_t affinity;
+	uint64_t call_id;
+	journal_answered answered;
 	char call_uuid[40];
 	char stream_sid[64];
 	struct entry *first;
@@ -57,7 +59,8 @@ struct batch
 };
 
 struct journal *
-journal_new(struct gateway *gateway, const char *call_sid)
+journal_new(struct gateway *gateway, const char *call_sid, uint64_t call_id,
+			journal_answered answered)
 {
 	struct journal *j = calloc(1, sizeof(*j));
 
@@ -65,6 +68,8 @@ journal_new(struct gateway *gateway, const char *call_sid)
 		return NULL;
 	j->gateway = gateway;
 	j->affinity = db_affinity(call_sid);
+	j->call_id = call_id;
+	j->answered = answered;
 	j->last = &j->first;
 	j->next_seq = 1;
 	return j;
@@ -192,12 +197,21 @@ batch_free(struct batch *b)
 }
 
 static void
+take_answer(struct journal *j, const struct db_reply *reply)
+{
+	if (reply->outcome == DB_OK && PQntuples(reply->result) == 1 &&
+		!PQgetisnull(reply->result, 0, 0) && !j->closed)
+		j->answered(j->gateway, j->call_id, PQgetvalue(reply->result, 0, 0));
+}
+
+static void
 batch_done(void *arg, const struct db_reply *reply)
 {
 	struct batch *b = arg;
 	struct journal *j = b->journal;
 	bool again = reply->outcome == DB_FULL || strncmp(reply->sqlstate, "40", 2) == 0;
 
+	take_answer(j, reply); /* while this batch still keeps the journal alive */
 	j->in_flight--;
 	if (again && !j->gateway->stopped && b->attempts < 600)
 	{

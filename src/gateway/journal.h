@@ -5,6 +5,8 @@
  * connection that the call's other queries use; so the database sees everything of a call in order
  * and the audio path waits for nothing. The journal outlives its call until it is empty.
  *
+ * The database may answer a batch: a turn can have consequences (a keyword, a limit).
+ *
  * It is bounded. A partial text replaces the one before it; when the database is away for long,
  * partials go first, then whatever is newest, and each loss is counted.
  */
@@ -23,7 +25,12 @@
 struct gateway;
 struct journal;
 
-struct journal *journal_new(struct gateway *gateway, const char *call_sid);
+/* What the database wants done because of an event, JSON as a tool's answer has it. The call with this
+ * id may be gone. */
+typedef void (*journal_answered)(struct gateway *gateway, uint64_t call_id, const char *json);
+
+struct journal *journal_new(struct gateway *gateway, const char *call_sid, uint64_t call_id,
+							journal_answered answered);
 /* Nothing is sent before both are known. */
 void journal_set_source(struct journal *j, const char *call_uuid, const char *stream_sid);
 

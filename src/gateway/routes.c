@@ -15,6 +15,7 @@
 #include "core/form.h"
 #include "core/json.h"
 #include "gateway/files.h"
+#include "gateway/mail_routes.h"
 #include "gateway/media.h"
 #include "gateway/signature.h"
 #include "gateway/text.h"
@@ -24,6 +25,7 @@
 #include "net/loop.h"
 
 #define IDEMPOTENCY_MAX 200
+#define QUERY_MAX 1000
 
 enum route_kind
 {
@@ -40,20 +42,31 @@ struct route
 	const char *path; /* all that begin so, when it ends in a slash */
 	enum route_kind kind;
 	enum sql_id sql;
+	const char *subject; /* the parameter that names what a webhook is about */
 };
 
+#define CALL "CallSid"
+#define MESSAGE "MessageSid"
+
 static const struct route routes[] = {
-	{"GET", "/files/", ROUTE_FILE, SQL_COUNT},
-	{"GET", "/health", ROUTE_HEALTH, SQL_COUNT},
-	{"GET", "/media-stream", ROUTE_STREAM, SQL_COUNT},
-	{"POST", "/webhook/voice/answer", ROUTE_TWIML, SQL_WEBHOOK_ANSWER},
-	{"POST", "/webhook/voice/after-stream", ROUTE_TWIML, SQL_WEBHOOK_AFTER_STREAM},
-	{"POST", "/webhook/voice/fallback", ROUTE_TWIML, SQL_WEBHOOK_FALLBACK},
-	{"POST", "/webhook/voice/recording", ROUTE_CALLBACK, SQL_WEBHOOK_RECORDING},
-	{"POST", "/webhook/voice/status", ROUTE_CALLBACK, SQL_WEBHOOK_STATUS},
-	{"POST", "/webhook/voice/stream-status", ROUTE_CALLBACK, SQL_WEBHOOK_STREAM_STATUS},
-	{"POST", "/webhook/voice/transcription", ROUTE_CALLBACK, SQL_WEBHOOK_TRANSCRIPTION},
-	{"POST", "/webhook/voice/voicemail", ROUTE_TWIML, SQL_WEBHOOK_VOICEMAIL},
+	{"GET", "/files/", ROUTE_FILE, SQL_COUNT, NULL},
+	{"GET", "/health", ROUTE_HEALTH, SQL_COUNT, NULL},
+	{"GET", "/media-stream", ROUTE_STREAM, SQL_COUNT, NULL},
+	{"POST", "/webhook/sms/incoming", ROUTE_CALLBACK, SQL_SMS_INCOMING, MESSAGE},
+	{"POST", "/webhook/sms/status", ROUTE_CALLBACK, SQL_MESSAGE_STATUS, MESSAGE},
+	{"POST", "/webhook/voice/after-stream", ROUTE_TWIML, SQL_WEBHOOK_AFTER_STREAM, CALL},
+	{"POST", "/webhook/voice/amd", ROUTE_CALLBACK, SQL_WEBHOOK_AMD, CALL},
+	{"POST", "/webhook/voice/answer", ROUTE_TWIML, SQL_WEBHOOK_ANSWER, CALL},
+	{"POST", "/webhook/voice/conference", ROUTE_CALLBACK, SQL_WEBHOOK_CONFERENCE, "ConferenceSid"},
+	{"POST", "/webhook/voice/fallback", ROUTE_TWIML, SQL_WEBHOOK_FALLBACK, CALL},
+	{"POST", "/webhook/voice/participant", ROUTE_CALLBACK, SQL_WEBHOOK_PARTICIPANT, CALL},
+	{"POST", "/webhook/voice/recording", ROUTE_CALLBACK, SQL_WEBHOOK_RECORDING, CALL},
+	{"POST", "/webhook/voice/status", ROUTE_CALLBACK, SQL_WEBHOOK_STATUS, CALL},
+	{"POST", "/webhook/voice/stream-status", ROUTE_CALLBACK, SQL_WEBHOOK_STREAM_STATUS, CALL},
+	{"POST", "/webhook/voice/transcription", ROUTE_CALLBACK, SQL_WEBHOOK_TRANSCRIPTION, CALL},
+	{"POST", "/webhook/voice/voicemail", ROUTE_TWIML, SQL_WEBHOOK_VOICEMAIL, CALL},
+	{"POST", "/webhook/whatsapp/incoming", ROUTE_CALLBACK, SQL_WHATSAPP_INCOMING, MESSAGE},
+	{"POST", "/webhook/whatsapp/status", ROUTE_CALLBACK, SQL_MESSAGE_STATUS, MESSAGE},
 };
 
 static bool
@@ -127,11 +140,34 @@ is_type(const char *content_type, const char *type)
 	return *rest == '\0' || *rest == ';';
 }
 
-/* A flat object of strings; of repeated names the first value counts. */
+/* What we put into the query of our own addresses ("?call=…") comes back as "url_call". These
+ * members are last: of members with one name the database takes the last, so nothing that came from
+ * outside stands in their place. The signature covers the query. */
+static void
+params_of_query(struct text *out, const char *query)
+{
+	size_t len = strlen(query);
+	char copy[QUERY_MAX + 1];
+	struct form form;
+
+	if (len == 0 || len > QUERY_MAX)
+		return;
+	memcpy(copy, query, len + 1);
+	if (!form_decode(copy, len, &form, NULL))
+		return;
+	for (size_t i = 0; i < form.count; i++)
+	{
+		char name[64];
+
+		if ((size_t) snprintf(name, sizeof(name), "url_%s", form.fields[i].name) < sizeof(name))
+			text_member(out, name, form.fields[i].value);
+	}
+}
+
+/* The members of a flat object of strings; of repeated names the first value counts. */
 static void
 params_of_form(struct text *out, const struct form *form)
 {
-	text_str(out, "{");
 	for (size_t i = 0; i < form->count; i++)
 	{
 		const struct form_field *field = &form->fields[i];
@@ -148,13 +184,11 @@ params_of_form(struct text *out, const struct form *form)
 		text_str(out, ":");
 		text_json(out, field->value, field->value_len);
 	}
-	text_str(out, "}");
 }
 
 static void
 params_of_json(struct text *out, struct json_object *document)
 {
-	text_str(out, "{");
 	json_object_object_foreach(document, key, value)
 	{
 		const char *text = json_object_is_type(value, json_type_string)
@@ -163,12 +197,11 @@ params_of_json(struct text *out, struct json_object *document)
 
 		text_member(out, key, text);
 	}
-	text_str(out, "}");
 }
 
 static void
 ask_database(struct gateway *g, struct http_exchange *ex, const struct route *route,
-			 const char *account_sid, const char *call_sid, struct text *params,
+			 const char *account_sid, const char *subject, struct text *params,
 			 uint64_t received_us)
 {
 	const char *idempotency = http_header(ex, "i-twilio-idempotency-token");
@@ -177,7 +210,7 @@ ask_database(struct gateway *g, struct http_exchange *ex, const struct route *ro
 		.sql = route->sql,
 		.kind = route->kind == ROUTE_TWIML ? VOICE_TWIML : VOICE_CALLBACK,
 		.account_sid = account_sid,
-		.call_sid = call_sid,
+		.call_sid = subject,
 		.params = params->data,
 		.idempotency = strlen(idempotency) <= IDEMPOTENCY_MAX ? idempotency : "",
 		.received_us = received_us,
@@ -205,7 +238,7 @@ on_form(struct gateway *g, struct http_exchange *ex, const struct http_request *
 	}
 
 	const char *account_sid = form_value(&form, "AccountSid", "");
-	const char *call_sid = form_value(&form, "CallSid", "");
+	const char *subject = form_value(&form, route->subject, "");
 	const struct account *account = credentials_find(&g->credentials, account_sid);
 
 	if (account == NULL ||
@@ -214,13 +247,17 @@ on_form(struct gateway *g, struct http_exchange *ex, const struct http_request *
 		turn_away(g, ex, REJECT_SIGNATURE, 403, "wrong signature\n");
 		return;
 	}
-	if (call_sid[0] == '\0')
+	if (subject[0] == '\0')
 	{
-		turn_away(g, ex, REJECT_MALFORMED, 400, "no CallSid\n");
+		turn_away(g, ex, REJECT_MALFORMED, 400,
+				  "the parameter that says what this is about is missing\n");
 		return;
 	}
+	text_str(&params, "{");
 	params_of_form(&params, &form);
-	ask_database(g, ex, route, account->sid, call_sid, &params, received_us);
+	params_of_query(&params, req->query);
+	text_str(&params, "}");
+	ask_database(g, ex, route, account->sid, subject, &params, received_us);
 }
 
 static void
@@ -235,19 +272,23 @@ on_json(struct gateway *g, struct http_exchange *ex, const struct http_request *
 		turn_away(g, ex, REJECT_MALFORMED, 400, "malformed JSON\n");
 	else
 	{
-		const char *call_sid = json_text(document, "CallSid", "");
+		const char *subject = json_text(document, route->subject, "");
 		const struct account *account =
 			credentials_find(&g->credentials, json_text(document, "AccountSid", ""));
 
 		if (account == NULL ||
 			!signature_webhook(g, account, req, NULL, http_header(ex, "x-twilio-signature")))
 			turn_away(g, ex, REJECT_SIGNATURE, 403, "wrong signature\n");
-		else if (call_sid[0] == '\0')
-			turn_away(g, ex, REJECT_MALFORMED, 400, "no CallSid\n");
+		else if (subject[0] == '\0')
+			turn_away(g, ex, REJECT_MALFORMED, 400,
+					  "the parameter that says what this is about is missing\n");
 		else
 		{
+			text_str(&params, "{");
 			params_of_json(&params, document);
-			ask_database(g, ex, route, account->sid, call_sid, &params, received_us);
+			params_of_query(&params, req->query);
+			text_str(&params, "}");
+			ask_database(g, ex, route, account->sid, subject, &params, received_us);
 		}
 	}
 	json_object_put(document);
@@ -275,6 +316,8 @@ on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
 	uint64_t received_us = loop_now_us();
 	char allow[64];
 
+	if (route == NULL && mail_routes_serve(g, ex, req))
+		return;
 	if (route == NULL)
 	{
 		turn_away(g, ex, REJECT_NOT_FOUND, 404, "no such path\n");
@@ -316,4 +359,12 @@ on_upgrade(void *arg, const struct http_request *req, struct ws_limits *limits,
 	return media_upgrade(g, req, limits, ws_handlers, ws_arg, headers_of);
 }
 
-const struct http_server_handlers routes_handlers = {on_request, on_upgrade, NULL};
+static size_t
+body_limit(void *arg, struct http_exchange *ex, const struct http_request *req)
+{
+	size_t mail = mail_routes_limit(arg, ex, req);
+
+	return mail > 0 ? mail : ROUTES_MAX_BODY;
+}
+
+const struct http_server_handlers routes_handlers = {on_request, on_upgrade, NULL, body_limit};

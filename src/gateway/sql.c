@@ -6,18 +6,30 @@
 #include "program/sql.h"
 
 #define WEBHOOK(name)                                                                              \
-	"SELECT http_status, body, call_id, tenant_id, session FROM %s.va_webhook_voice_" name         \
+	"SELECT http_status, body, call_id, tenant_id, session FROM %s.va_webhook_" name               \
 	"($1, $2::jsonb, $3, $4)"
 
 static const char *const templates[SQL_COUNT] = {
-	[SQL_WEBHOOK_ANSWER] = WEBHOOK("answer"),
-	[SQL_WEBHOOK_STATUS] = WEBHOOK("status"),
-	[SQL_WEBHOOK_RECORDING] = WEBHOOK("recording"),
-	[SQL_WEBHOOK_TRANSCRIPTION] = WEBHOOK("transcription"),
-	[SQL_WEBHOOK_FALLBACK] = WEBHOOK("fallback"),
-	[SQL_WEBHOOK_AFTER_STREAM] = WEBHOOK("after_stream"),
-	[SQL_WEBHOOK_STREAM_STATUS] = WEBHOOK("stream_status"),
-	[SQL_WEBHOOK_VOICEMAIL] = WEBHOOK("voicemail"),
+	[SQL_WEBHOOK_ANSWER] = WEBHOOK("voice_answer"),
+	[SQL_WEBHOOK_STATUS] = WEBHOOK("voice_status"),
+	[SQL_WEBHOOK_RECORDING] = WEBHOOK("voice_recording"),
+	[SQL_WEBHOOK_TRANSCRIPTION] = WEBHOOK("voice_transcription"),
+	[SQL_WEBHOOK_FALLBACK] = WEBHOOK("voice_fallback"),
+	[SQL_WEBHOOK_AFTER_STREAM] = WEBHOOK("voice_after_stream"),
+	[SQL_WEBHOOK_STREAM_STATUS] = WEBHOOK("voice_stream_status"),
+	[SQL_WEBHOOK_VOICEMAIL] = WEBHOOK("voice_voicemail"),
+	[SQL_WEBHOOK_AMD] = WEBHOOK("voice_amd"),
+	[SQL_WEBHOOK_CONFERENCE] = WEBHOOK("voice_conference"),
+	[SQL_WEBHOOK_PARTICIPANT] = WEBHOOK("voice_participant"),
+	[SQL_MESSAGE_STATUS] = WEBHOOK("message_status"),
+	[SQL_SMS_INCOMING] = WEBHOOK("sms_incoming"),
+	[SQL_WHATSAPP_INCOMING] = WEBHOOK("whatsapp_incoming"),
+	[SQL_EMAIL_EVENTS] =
+		"SELECT http_status, body FROM %s.va_webhook_email_events($1::uuid, $2::jsonb, $3)",
+	[SQL_EMAIL_INBOUND] =
+		"SELECT http_status, body FROM %s.va_webhook_email_inbound($1::uuid, $2::jsonb, $3)",
+	[SQL_UNSUBSCRIBE] =
+		"SELECT http_status, body FROM %s.va_webhook_unsubscribe($1, $2::boolean, $3)",
 	[SQL_CONFIG] = "SELECT %s.va_gateway_config()",
 	[SQL_STREAM_START] =
 		"SELECT accepted, reason, session FROM %s.va_call_stream_start($1, $2, $3, $4, $5)",

@@ -1,56 +1,29 @@
 /*
  * hours.c: hours of the week, dates that differ and a time zone become instants.
  *
- * The rules are those of core/business_hours.h; here the server's time zone tables are put under
- * them and arrays of SQL turned into a calendar. Hours travel as triples of integers, so that the
- * two places where people write them (rows of business_hours, jsonb of a person) meet one reader.
+ * The rules are those of core/business_hours.h; here arrays of SQL are turned into a calendar. Hours
+ * travel as triples of integers, so that the places where people write them (rows of business_hours,
+ * holidays, jsonb of a person, settings) meet one reader.
  */
 #include "postgres.h"
 
+#include "pg/hours.h"
+
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "core/business_hours.h"
 #include "pg/errcodes.h"
+#include "pg/zone_pg.h"
 
 PG_FUNCTION_INFO_V1(va_hours_spans);
 PG_FUNCTION_INFO_V1(va_hours_next);
 
-/* Between the server's epoch, 2000-01-01, and that of zone.h. */
-#define EPOCH_DISTANCE                                                                             \
-	((int64_t) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
-
 /* Triples one call may bring: a date for every day of some decades. */
 #define TRIPLES_MAX 20000
 #define SPANS_CHUNK 128
-
-static int32_t
-server_offset(const void *state, int64_t utc_seconds)
-{
-	pg_time_t at = (pg_time_t) utc_seconds;
-	struct pg_tm *local = pg_localtime(&at, (const pg_tz *) state);
-
-	return local == NULL ? 0 : (int32_t) local->tm_gmtoff;
-}
-
-static struct zone
-server_zone(text *name)
-{
-	char *zone_name = text_to_cstring(name);
-	pg_tz *tz = pg_tzset(zone_name);
-	struct zone zone;
-
-	if (tz == NULL)
-		ereport(ERROR, (errcode(ERRCODE_VA_SETTING), errmsg("unknown time zone \"%s\"", zone_name),
-						errhint("pg_timezone_names lists them, for instance Europe/Berlin.")));
-	zone.offset = server_offset;
-	zone.state = tz;
-	return zone;
-}
 
 /* The integers of an array of triples; *count is the number of triples. */
 static const int32 *
@@ -74,26 +47,29 @@ instant(TimestampTz at)
 	if (TIMESTAMP_NOT_FINITE(at))
 		ereport(ERROR,
 				(errcode(ERRCODE_VA_ARGUMENT), errmsg("hours are asked for at a finite time")));
-	return at + EPOCH_DISTANCE;
+	return zone_pg_from(at);
 }
 
 static void
-add_interval(struct hours_day *day, int32 open, int32 close)
+refuse_hours(const struct va_error *error)
 {
-	if (day->count == HOURS_PER_DAY_MAX)
-		ereport(ERROR, (errcode(ERRCODE_VA_SETTING),
-						errmsg("a day has more than %d openings", HOURS_PER_DAY_MAX)));
-	day->interval[day->count].open = open;
-	day->interval[day->count].close = close;
-	day->count++;
+	ereport(ERROR, (errcode(ERRCODE_VA_SETTING), errmsg("these are no hours"),
+					errdetail("%s.", error->text)));
 }
 
-/* The dates that differ, ascending; a triple that opens before 0 only names its date as closed. */
 static void
-read_dates(ArrayType *array, struct hours_calendar *calendar)
+add_interval(struct hours_day *day, int32_t open, int32_t close)
 {
-	int count;
-	const int32 *item = triples(array, &count);
+	struct va_error error;
+
+	if (!hours_put(day, open, close, &error))
+		refuse_hours(&error);
+}
+
+/* A triple that opens before 0 only names its date as closed. */
+static void
+read_dates(const int32_t *item, int count, struct hours_calendar *calendar)
+{
 	struct hours_holiday *holidays = palloc0(sizeof(*holidays) * (count > 0 ? count : 1));
 	size_t used = 0;
 
@@ -108,24 +84,33 @@ read_dates(ArrayType *array, struct hours_calendar *calendar)
 	calendar->holiday_count = used;
 }
 
+void
+hours_from_triples(const int32_t *week, int week_count, const int32_t *dates, int date_count,
+				   struct hours_calendar *calendar)
+{
+	struct va_error error;
+
+	memset(calendar, 0, sizeof(*calendar));
+	for (int i = 0; i < week_count; i++, week += 3)
+	{
+		if (week[0] < 0 || week[0] > 6)
+			ereport(ERROR, (errcode(ERRCODE_VA_ARGUMENT), errmsg("a weekday is 0 to 6")));
+		add_interval(&calendar->week[week[0]], week[1], week[2]);
+	}
+	read_dates(dates, date_count, calendar);
+	if (!hours_check(calendar, &error))
+		refuse_hours(&error);
+}
+
 static void
 read_calendar(ArrayType *week, ArrayType *dates, struct hours_calendar *calendar)
 {
-	struct va_error error;
-	int count;
-	const int32 *item = triples(week, &count);
+	int week_count;
+	int date_count;
+	const int32_t *week_items = triples(week, &week_count);
+	const int32_t *date_items = triples(dates, &date_count);
 
-	memset(calendar, 0, sizeof(*calendar));
-	for (int i = 0; i < count; i++, item += 3)
-	{
-		if (item[0] < 0 || item[0] > 6)
-			ereport(ERROR, (errcode(ERRCODE_VA_ARGUMENT), errmsg("a weekday is 0 to 6")));
-		add_interval(&calendar->week[item[0]], item[1], item[2]);
-	}
-	read_dates(dates, calendar);
-	if (!hours_check(calendar, &error))
-		ereport(ERROR, (errcode(ERRCODE_VA_SETTING), errmsg("these are no hours"),
-						errdetail("%s.", error.text)));
+	hours_from_triples(week_items, week_count, date_items, date_count, calendar);
 }
 
 /*
@@ -138,13 +123,14 @@ Datum
 va_hours_spans(PG_FUNCTION_ARGS)
 {
 	struct hours_calendar calendar;
-	struct zone zone = server_zone(PG_GETARG_TEXT_PP(2));
+	struct zone zone;
 	zone_instant from = instant(PG_GETARG_TIMESTAMPTZ(3));
 	zone_instant to = instant(PG_GETARG_TIMESTAMPTZ(4));
 	ArrayBuildState *built = initArrayResult(TIMESTAMPTZOID, CurrentMemoryContext, false);
 	struct hours_span spans[SPANS_CHUNK];
 	int count;
 
+	zone_pg_demand(text_to_cstring(PG_GETARG_TEXT_PP(2)), &zone);
 	read_calendar(PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), &calendar);
 	do
 	{
@@ -154,9 +140,9 @@ va_hours_spans(PG_FUNCTION_ARGS)
 							errmsg("the range of hours is reversed or longer than ten years")));
 		for (int i = 0; i < count; i++)
 		{
-			accumArrayResult(built, TimestampTzGetDatum(spans[i].from - EPOCH_DISTANCE), false,
+			accumArrayResult(built, TimestampTzGetDatum(zone_pg_to(spans[i].from)), false,
 							 TIMESTAMPTZOID, CurrentMemoryContext);
-			accumArrayResult(built, TimestampTzGetDatum(spans[i].to - EPOCH_DISTANCE), false,
+			accumArrayResult(built, TimestampTzGetDatum(zone_pg_to(spans[i].to)), false,
 							 TIMESTAMPTZOID, CurrentMemoryContext);
 			from = spans[i].to;
 		}
@@ -172,15 +158,16 @@ Datum
 va_hours_next(PG_FUNCTION_ARGS)
 {
 	struct hours_calendar calendar;
-	struct zone zone = server_zone(PG_GETARG_TEXT_PP(2));
+	struct zone zone;
 	zone_instant at = instant(PG_GETARG_TIMESTAMPTZ(3));
 	zone_instant next;
 
+	zone_pg_demand(text_to_cstring(PG_GETARG_TEXT_PP(2)), &zone);
 	read_calendar(PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), &calendar);
 	if (!zone_valid(at))
 		PG_RETURN_NULL();
 	next = hours_next_open(&calendar, &zone, at);
 	if (next == ZONE_NEVER)
 		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMPTZ(next - EPOCH_DISTANCE);
+	PG_RETURN_TIMESTAMPTZ(zone_pg_to(next));
 }

@@ -1,16 +1,19 @@
 /*
  * key_file.c: reads, and at first use makes, voiceagent.key in the data directory.
  *
- * 32 random bytes, mode 0600. The file is written under a name of its own and then linked to its
- * place: link() fails when another session was faster, and nobody ever reads half a key. The
- * directory is the current one of every server process.
+ * 32 random bytes a key, the current one first, mode 0600. More than one while keys are rotated: the
+ * new key is in the file before anything is encrypted with it, and the old ones stay until somebody
+ * takes them out. The file is never changed in place: a new one is written beside it, flushed, and
+ * renamed, so that nobody ever reads half a key, and a crash leaves the one or the other. Who writes
+ * holds a lock (flock) on the data directory, which is the current one of every server process.
  *
- * A process keeps the key it has read and looks each time whether the file is still the same one: a
+ * A process keeps the keys it has read and looks each time whether the file is still the same one: a
  * key that was put back after a loss, or a file that was opened to others, must be noticed at once.
  */
 #include "postgres.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,8 +50,8 @@ compute_id(struct va_key *key)
 	explicit_bzero(material, sizeof material);
 }
 
-/* The key read last, and the file it was read from; st_ino is 0 when there is none. */
-static struct va_key kept;
+/* The keys read last, and the file they were read from; st_ino is 0 when there is none. */
+static struct va_keys kept;
 static struct stat kept_from;
 
 /*
@@ -70,21 +73,32 @@ kept_is_current(void)
  * one, and is not kept.
  */
 static void
-keep(const struct va_key *key, const struct stat *info)
+keep(const struct va_keys *keys, const struct stat *info)
 {
 	if (info->st_ctim.tv_sec + 2 > time(NULL))
 		return;
-	kept = *key;
+	kept = *keys;
 	kept_from = *info;
+}
+
+/* Ends in an error unless the file is the server's alone and holds whole keys. */
+static void
+check_file(const struct stat *info)
+{
+	if (!S_ISREG(info->st_mode) || (info->st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		refuse("may be read by others", "Give it to the server's user alone: chmod 0600.");
+	if (info->st_uid != geteuid())
+		refuse("belongs to another user", "Give it to the server's user: chown.");
+	if (info->st_size <= 0 || info->st_size % KEY_SIZE != 0 || info->st_size > KEYS_MAX * KEY_SIZE)
+		refuse("does not hold keys of 32 bytes",
+			   "Restore the file from a backup of the data directory.");
 }
 
 /* False when there is no such file. */
 static bool
-read_file(struct va_key *key)
+read_file(struct va_keys *keys)
 {
 	struct stat info;
-	unsigned char extra;
-	ssize_t got;
 	int fd = OpenTransientFile(KEY_FILE, O_RDONLY | O_NOFOLLOW | PG_BINARY);
 
 	if (fd < 0)
@@ -96,25 +110,62 @@ read_file(struct va_key *key)
 				 errmsg("could not open key file \"%s\": %m", KEY_FILE),
 				 errhint("It must be a file that the server's operating system user can read.")));
 	}
-	if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) ||
-		(info.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		refuse("may be read by others", "Give it to the server's user alone: chmod 0600.");
-	got = read(fd, key->bytes, KEY_SIZE);
-	if (got != KEY_SIZE || read(fd, &extra, 1) != 0)
-		refuse("does not hold 32 bytes", "Restore the file from a backup of the data directory.");
+	if (fstat(fd, &info) != 0)
+		refuse("cannot be looked at", "Try again.");
+	check_file(&info);
+	for (keys->count = 0; keys->count < info.st_size / KEY_SIZE; keys->count++)
+	{
+		if (read(fd, keys->key[keys->count].bytes, KEY_SIZE) != KEY_SIZE)
+			refuse("was cut short while it was read", "Try again.");
+		compute_id(&keys->key[keys->count]);
+	}
 	CloseTransientFile(fd);
-	compute_id(key);
-	keep(key, &info);
+	keep(keys, &info);
 	return true;
 }
 
-static void
-write_file(const char *path, const unsigned char *bytes)
+/* Takes the lock under which the file is written; the descriptor to close. */
+static int
+lock_directory(void)
 {
-	int fd = OpenTransientFilePerm(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0600);
+	int fd = OpenTransientFile(".", O_RDONLY | O_DIRECTORY);
+	bool locked = false;
 
-	if (fd < 0 || write(fd, bytes, KEY_SIZE) != KEY_SIZE || pg_fsync(fd) != 0 ||
-		CloseTransientFile(fd) != 0)
+	while (fd >= 0 && !locked)
+	{
+		locked = flock(fd, LOCK_EX) == 0;
+		if (!locked && errno != EINTR)
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (!locked)
+		refuse("cannot be locked", "The data directory must be readable by the server's user.");
+	return fd;
+}
+
+static bool
+write_keys(int fd, const struct va_keys *keys)
+{
+	int i;
+
+	for (i = 0; i < keys->count; i++)
+	{
+		if (write(fd, keys->key[i].bytes, KEY_SIZE) != KEY_SIZE)
+			return false;
+	}
+	return true;
+}
+
+/* Under the lock: puts the keys in the place of what the file held, for good. */
+static void
+write_file(const struct va_keys *keys)
+{
+	static const char path[] = KEY_FILE ".tmp";
+	int fd;
+
+	(void) unlink(path); /* left by a process that died in between */
+	fd = OpenTransientFilePerm(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0600);
+	if (fd < 0 || !write_keys(fd, keys) || pg_fsync(fd) != 0 || CloseTransientFile(fd) != 0)
 	{
 		int saved = errno;
 
@@ -123,49 +174,91 @@ write_file(const char *path, const unsigned char *bytes)
 		ereport(ERROR, (errcode(ERRCODE_VA_KEY_FILE),
 						errmsg("could not write key file \"%s\": %m", path)));
 	}
+	(void) durable_rename(path, KEY_FILE, ERROR);
 }
 
+/* Under the lock: a new key, first in a list that has room for it. */
 static void
-create_file(void)
+put_first(struct va_keys *keys)
 {
-	unsigned char bytes[KEY_SIZE];
-	char path[MAXPGPATH];
-	int result;
-	int saved;
-
-	if (!pg_strong_random(bytes, sizeof bytes))
+	memmove(keys->key + 1, keys->key, sizeof keys->key[0] * keys->count);
+	if (!pg_strong_random(keys->key[0].bytes, KEY_SIZE))
+	{
+		explicit_bzero(keys, sizeof *keys);
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random key")));
-	snprintf(path, sizeof path, "%s.%d.tmp", KEY_FILE, MyProcPid);
-	(void) unlink(path); /* left by a process with this id that died in between */
-	write_file(path, bytes);
-	explicit_bzero(bytes, sizeof bytes);
-	result = link(path, KEY_FILE);
-	saved = errno;
-	(void) unlink(path);
-	if (result != 0 && saved != EEXIST)
-	{
-		errno = saved;
-		ereport(ERROR, (errcode(ERRCODE_VA_KEY_FILE),
-						errmsg("could not create key file \"%s\": %m", KEY_FILE)));
 	}
-	fsync_fname(".", true);
+	compute_id(&keys->key[0]);
+	keys->count++;
+	write_file(keys);
 }
 
 bool
-key_load(struct va_key *key, bool create)
+keys_load(struct va_keys *keys, bool create)
 {
+	int lock;
+
 	if (kept_is_current())
 	{
-		*key = kept;
+		*keys = kept;
 		return true;
 	}
-	if (read_file(key))
+	if (read_file(keys))
 		return true;
 	if (!create)
 		return false;
-	create_file();
-	if (!read_file(key))
-		refuse("vanished while it was made", "Try again.");
+	lock = lock_directory();
+	if (!read_file(keys)) /* nobody was faster */
+	{
+		keys->count = 0;
+		put_first(keys);
+	}
+	CloseTransientFile(lock);
 	return true;
+}
+
+void
+keys_add(struct va_key *added)
+{
+	struct va_keys keys;
+	int lock = lock_directory();
+
+	if (!read_file(&keys))
+		keys.count = 0;
+	if (keys.count == KEYS_MAX)
+	{
+		explicit_bzero(&keys, sizeof keys);
+		refuse("holds as many keys as it can",
+			   "Take out those that nothing needs, with va_secrets_key_drop.");
+	}
+	put_first(&keys);
+	*added = keys.key[0];
+	explicit_bzero(&keys, sizeof keys);
+	CloseTransientFile(lock);
+}
+
+bool
+keys_remove(const unsigned char *id)
+{
+	struct va_keys keys;
+	int lock = lock_directory();
+	bool found = false;
+	int i;
+
+	if (!read_file(&keys))
+		keys.count = 0;
+	for (i = 1; i < keys.count; i++)
+	{
+		if (memcmp(keys.key[i].id, id, KEY_ID_SIZE) == 0)
+		{
+			memmove(keys.key + i, keys.key + i + 1, sizeof keys.key[0] * (keys.count - i - 1));
+			keys.count--;
+			write_file(&keys);
+			found = true;
+			break;
+		}
+	}
+	explicit_bzero(&keys, sizeof keys);
+	CloseTransientFile(lock);
+	return found;
 }

@@ -7,15 +7,21 @@
  *
  * steps  [{"delay": 24, "unit": "hours" or "days", "channels": ["email", "sms"], "purpose": "…"}, …]
  * rules  {"lead_zone": "Europe/Berlin", "tenant_zone": "UTC", "gap_s": 3600,
- *         "contact": [[open, close], …],        when a lead may be reached, each day, in its zone
- *         "hours": [[weekday, open, close], …], when people make calls, in the tenant's zone
- *         "holidays": [{"date": days since 1970, "hours": [[open, close], …]}, …]}
- *        Times are seconds since midnight, a close at or before the open is on the next date.
+ *         "contact": [open, close],       when a lead may be disturbed, each day, in its zone
+ *         "week": [weekday, open, close, …], "dates": [day, open, close, …],
+ *                                         when people make calls, in the tenant's zone, as triples of
+ *                                         hours.h; both left out: always
+ *         "touch": [[from, to], …],       when it does not matter that it is quiet
+ *         "spent": {"sms": [[from, to], …], …},    when a channel was tried often enough
+ *         "never": {"email": "why", …}}   channels that may not be used at all
+ *        The last three may be left out. Hours are seconds since midnight, beyond 86400 on the next
+ *        date; spans are microseconds since 1970.
  * tasks  [{"mine": true, "step": 1, "status": "pending" or "done", "at": microseconds since 1970}, …]
  *        mine: of the sequence at hand. The results name a task by its place here, from 1.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -28,6 +34,7 @@
 
 #include "core/cadence.h"
 #include "pg/errcodes.h"
+#include "pg/hours.h"
 #include "pg/zone_pg.h"
 
 PG_FUNCTION_INFO_V1(va_cadence_check);
@@ -175,63 +182,103 @@ read_sequence(Jsonb *json, struct cadence_sequence *sequence)
 
 /* ---- the rules ---------------------------------------------------------------------------------- */
 
+/* The numbers of an array, NULL when there is none; *count is how many. */
+static int32_t *
+read_numbers(JsonbValue *value, const char *name, int *count)
+{
+	JsonbContainer *list;
+	int32_t *numbers;
+	int i;
+
+	*count = 0;
+	if (value == NULL)
+		return NULL;
+	list = container(value, true);
+	*count = JsonContainerSize(list);
+	numbers = palloc(sizeof(*numbers) * Max(*count, 1));
+	for (i = 0; i < *count; i++)
+		numbers[i] = small_number(getIthJsonbValueFromContainer(list, i), name);
+	return numbers;
+}
+
 static void
-read_interval(JsonbContainer *pair, int at, struct hours_day *day)
+read_contact(JsonbContainer *object, struct rules *r)
 {
 	struct va_error err;
-
-	if (!hours_add(day, small_number(getIthJsonbValueFromContainer(pair, at), "open"),
-				   small_number(getIthJsonbValueFromContainer(pair, at + 1), "close"), &err))
-		refuse(err.text);
-}
-
-static void
-read_hours(JsonbContainer *object, struct rules *r)
-{
-	JsonbContainer *hours = container(member(object, "hours"), true);
-	JsonbContainer *contact = container(member(object, "contact"), true);
-	uint32 i;
+	int count;
+	int32_t *day = read_numbers(member(object, "contact"), "contact", &count);
 	int weekday;
+	int i;
 
-	for (i = 0; i < JsonContainerSize(hours); i++)
+	if (count != 2)
+		refuse("the hours of contact are two times");
+	for (weekday = 0; weekday < 7; weekday++)
 	{
-		JsonbContainer *line = container(getIthJsonbValueFromContainer(hours, i), true);
-
-		weekday = small_number(getIthJsonbValueFromContainer(line, 0), "weekday");
-		if (weekday < 0 || weekday > 6)
-			refuse("a weekday is from 0 to 6");
-		read_interval(line, 1, &r->human.week[weekday]);
+		if (!hours_put(&r->contact.week[weekday], day[0], day[1], &err))
+			refuse(err.text);
 	}
-	for (i = 0; i < JsonContainerSize(contact); i++)
-	{
-		JsonbContainer *pair = container(getIthJsonbValueFromContainer(contact, i), true);
-
-		for (weekday = 0; weekday < 7; weekday++)
-			read_interval(pair, 0, &r->contact.week[weekday]);
-	}
+	for (i = 0; i < CADENCE_CHANNELS; i++)
+		r->rules.contact[i] = (CADENCE_DISTURBING & (1u << i)) != 0 ? &r->contact : NULL;
 }
 
 static void
-read_holidays(JsonbContainer *object, struct hours_calendar *calendar)
+read_human_hours(JsonbContainer *object, struct rules *r)
 {
-	JsonbContainer *list = container(member(object, "holidays"), true);
-	uint32 count = JsonContainerSize(list);
-	struct hours_holiday *holidays = palloc0(sizeof(*holidays) * Max(count, 1));
-	uint32 i;
-	uint32 j;
+	int week_count;
+	int date_count;
+	int32_t *week = read_numbers(member(object, "week"), "week", &week_count);
+	int32_t *dates = read_numbers(member(object, "dates"), "dates", &date_count);
 
-	for (i = 0; i < count; i++)
+	if (week_count % 3 != 0 || date_count % 3 != 0)
+		refuse("hours are triples");
+	if (week == NULL && dates == NULL)
+		return;
+	hours_from_triples(week, week_count / 3, dates, date_count / 3, &r->human);
+	r->rules.human_hours = &r->human;
+}
+
+static struct hours_span *
+read_spans(JsonbValue *value, int *count)
+{
+	JsonbContainer *list;
+	struct hours_span *spans;
+	int i;
+
+	*count = 0;
+	if (value == NULL)
+		return NULL;
+	list = container(value, true);
+	*count = JsonContainerSize(list);
+	spans = palloc(sizeof(*spans) * Max(*count, 1));
+	for (i = 0; i < *count; i++)
 	{
-		JsonbContainer *holiday = container(getIthJsonbValueFromContainer(list, i), false);
-		JsonbContainer *hours = container(member(holiday, "hours"), true);
+		JsonbContainer *span = container(getIthJsonbValueFromContainer(list, i), true);
 
-		holidays[i].date = small_number(member(holiday, "date"), "date");
-		for (j = 0; j < JsonContainerSize(hours); j++)
-			read_interval(container(getIthJsonbValueFromContainer(hours, j), true), 0,
-						  &holidays[i].hours);
+		spans[i].from = number(getIthJsonbValueFromContainer(span, 0), "from");
+		spans[i].to = number(getIthJsonbValueFromContainer(span, 1), "to");
 	}
-	calendar->holidays = holidays;
-	calendar->holiday_count = count;
+	return spans;
+}
+
+/* What is known of each channel: tried often enough, or never to be used. */
+static void
+read_channels(JsonbContainer *object, struct cadence_rules *rules)
+{
+	JsonbValue *spent = member(object, "spent");
+	JsonbValue *never = member(object, "never");
+	int i;
+
+	for (i = 0; i < CADENCE_CHANNELS; i++)
+	{
+		const char *name = cadence_channel_name(i);
+
+		if (spent != NULL)
+			rules->spent[i] =
+				read_spans(member(container(spent, false), name), &rules->spent_count[i]);
+		if (never != NULL && member(container(never, false), name) != NULL)
+			rules->never |= 1u << i;
+	}
+	rules->touch = read_spans(member(object, "touch"), &rules->touch_count);
 }
 
 static void
@@ -248,23 +295,19 @@ static void
 read_rules(Jsonb *json, struct rules *r)
 {
 	struct va_error err;
-	int i;
 
 	memset(r, 0, sizeof *r);
 	if (!JB_ROOT_IS_OBJECT(json))
 		refuse("the rules must be an object");
 	read_zone(&json->root, "lead_zone", &r->lead_zone);
 	read_zone(&json->root, "tenant_zone", &r->tenant_zone);
-	read_hours(&json->root, r);
-	read_holidays(&json->root, &r->human);
 	r->rules.lead_zone = &r->lead_zone;
 	r->rules.tenant_zone = &r->tenant_zone;
-	r->rules.human_hours = &r->human;
 	r->rules.minimum_gap = number(member(&json->root, "gap_s"), "gap_s") * ZONE_SECOND;
-	for (i = 0; i < CADENCE_CHANNELS; i++)
-		r->rules.contact[i] = i == CADENCE_INTERNAL ? NULL : &r->contact;
-	if (!cadence_rules_check(&r->rules, &err) || !hours_check(&r->contact, &err) ||
-		!hours_check(&r->human, &err))
+	read_contact(&json->root, r);
+	read_human_hours(&json->root, r);
+	read_channels(&json->root, &r->rules);
+	if (!cadence_rules_check(&r->rules, &err) || !hours_check(&r->contact, &err))
 		refuse(err.text);
 }
 
@@ -298,7 +341,8 @@ read_tasks(Jsonb *json, int *count)
 static Datum
 moved_names(uint32_t moved)
 {
-	static const char *const names[] = {"quiet_hours", "human_hours", "gap", "now"};
+	static const char *const names[] = {"quiet_hours", "human_hours", "gap", "now",
+										"attempt_limit"};
 	Datum values[lengthof(names)];
 	int count = 0;
 	int i;
@@ -375,24 +419,17 @@ va_cadence_replan(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/*
- * va_cadence_allowed(rules jsonb, channels text[], at timestamptz) RETURNS timestamptz: the first
- * instant, at or after `at`, at which all these channels are allowed; NULL when there is none.
- */
-Datum
-va_cadence_allowed(PG_FUNCTION_ARGS)
+/* The channels of an array of names. */
+static uint32_t
+read_channel_names(ArrayType *array)
 {
-	struct rules r;
 	Datum *names;
 	bool *nulls;
 	int count;
 	int i;
 	uint32_t channels = 0;
-	zone_instant due;
 
-	read_rules(PG_GETARG_JSONB_P(0), &r);
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls,
-					  &count);
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &count);
 	for (i = 0; i < count; i++)
 	{
 		text *name = nulls[i] ? NULL : DatumGetTextPP(names[i]);
@@ -400,8 +437,31 @@ va_cadence_allowed(PG_FUNCTION_ARGS)
 		if (name != NULL)
 			channels |= channel_bit(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 	}
-	due = cadence_allowed(&r.rules, channels, zone_pg_from(PG_GETARG_TIMESTAMPTZ(2)), NULL);
-	if (due == ZONE_NEVER)
-		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMPTZ(zone_pg_to(due));
+	return channels;
+}
+
+/*
+ * va_cadence_allowed(rules jsonb, channels text[], at timestamptz, OUT due timestamptz, OUT moved
+ * text[]): the first instant, at or after `at`, at which all these channels are allowed, those left out
+ * that never are; NULL when there is none. moved: why it is later than `at`.
+ */
+Datum
+va_cadence_allowed(PG_FUNCTION_ARGS)
+{
+	struct rules r;
+	uint32_t channels = read_channel_names(PG_GETARG_ARRAYTYPE_P(1));
+	uint32_t moved = 0;
+	zone_instant due;
+	TupleDesc desc;
+	Datum values[2];
+	bool nulls[2] = {false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "va_cadence_allowed returns a row");
+	read_rules(PG_GETARG_JSONB_P(0), &r);
+	due = cadence_allowed(&r.rules, channels, zone_pg_from(PG_GETARG_TIMESTAMPTZ(2)), &moved);
+	nulls[0] = due == ZONE_NEVER;
+	values[0] = nulls[0] ? (Datum) 0 : TimestampTzGetDatum(zone_pg_to(due));
+	values[1] = moved_names(moved);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

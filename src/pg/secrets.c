@@ -9,7 +9,10 @@
 
 #include <openssl/evp.h>
 
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -28,6 +31,9 @@
 PG_FUNCTION_INFO_V1(va_encrypt);
 PG_FUNCTION_INFO_V1(va_decrypt);
 PG_FUNCTION_INFO_V1(va_key_id);
+PG_FUNCTION_INFO_V1(va_key_ids);
+PG_FUNCTION_INFO_V1(va_key_add);
+PG_FUNCTION_INFO_V1(va_key_remove);
 
 static bool
 seal(EVP_CIPHER_CTX *ctx, const struct va_key *key, text *context, text *value, unsigned char *out)
@@ -68,7 +74,7 @@ va_encrypt(PG_FUNCTION_ARGS)
 {
 	text *value = PG_GETARG_TEXT_PP(0);
 	text *context = PG_GETARG_TEXT_PP(1);
-	struct va_key key;
+	struct va_keys keys;
 	bytea *sealed;
 	unsigned char *out;
 	EVP_CIPHER_CTX *ctx;
@@ -84,14 +90,14 @@ va_encrypt(PG_FUNCTION_ARGS)
 	if (!pg_strong_random(out + 1 + KEY_ID_SIZE, NONCE_SIZE))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random nonce")));
-	(void) key_load(&key, true);
+	(void) keys_load(&keys, true);
 	out[0] = SEAL_VERSION;
-	memcpy(out + 1, key.id, KEY_ID_SIZE);
+	memcpy(out + 1, keys.key[0].id, KEY_ID_SIZE);
 
 	ctx = EVP_CIPHER_CTX_new();
-	ok = ctx != NULL && seal(ctx, &key, context, value, out);
+	ok = ctx != NULL && seal(ctx, &keys.key[0], context, value, out);
 	EVP_CIPHER_CTX_free(ctx);
-	explicit_bzero(&key, sizeof key);
+	explicit_bzero(&keys, sizeof keys);
 	if (!ok)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not encrypt a secret")));
 	PG_RETURN_BYTEA_P(sealed);
@@ -101,20 +107,28 @@ va_encrypt(PG_FUNCTION_ARGS)
 static void
 load_key_of(const unsigned char *in, struct va_key *key)
 {
-	if (!key_load(key, false))
+	struct va_keys keys;
+	bool found = false;
+	int i;
+
+	if (!keys_load(&keys, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_VA_KEY_FILE), errmsg("key file \"voiceagent.key\" does not exist"),
 				 errhint("Copy it from the data directory where the secrets were set, or set them "
 						 "again with va_secret_set.")));
-	if (memcmp(key->id, in + 1, KEY_ID_SIZE) != 0)
+	for (i = 0; i < keys.count && !found; i++)
 	{
-		explicit_bzero(key, sizeof *key);
+		found = memcmp(keys.key[i].id, in + 1, KEY_ID_SIZE) == 0;
+		if (found)
+			*key = keys.key[i];
+	}
+	explicit_bzero(&keys, sizeof keys);
+	if (!found)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_VA_SECRET), errmsg("the secret was encrypted with another key"),
 			 errhint("Restore the file \"voiceagent.key\" of the server where the secret was set, "
 					 "or set it again with va_secret_set.")));
-	}
 }
 
 /* va_decrypt(ciphertext bytea, context text) RETURNS text. */
@@ -149,18 +163,75 @@ va_decrypt(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(value);
 }
 
-/* va_key_id() RETURNS text: the key's id in hexadecimal; NULL without a key file. */
-Datum
-va_key_id(PG_FUNCTION_ARGS)
+static Datum
+id_text(const unsigned char *id)
 {
-	struct va_key key;
 	char hex[2 * KEY_ID_SIZE + 1];
 	int i;
 
-	if (!key_load(&key, false))
-		PG_RETURN_NULL();
 	for (i = 0; i < KEY_ID_SIZE; i++)
-		snprintf(hex + 2 * i, 3, "%02x", key.id[i]);
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	return CStringGetTextDatum(hex);
+}
+
+/* va_key_id() RETURNS text: the current key's id in hexadecimal; NULL without a key file. */
+Datum
+va_key_id(PG_FUNCTION_ARGS)
+{
+	struct va_keys keys;
+	Datum id;
+
+	if (!keys_load(&keys, false))
+		PG_RETURN_NULL();
+	id = id_text(keys.key[0].id);
+	explicit_bzero(&keys, sizeof keys);
+	PG_RETURN_DATUM(id);
+}
+
+/* va_key_ids() RETURNS text[]: of all keys in the file, the current one first. */
+Datum
+va_key_ids(PG_FUNCTION_ARGS)
+{
+	struct va_keys keys;
+	Datum ids[KEYS_MAX];
+	int i;
+
+	if (!keys_load(&keys, false))
+		keys.count = 0;
+	for (i = 0; i < keys.count; i++)
+		ids[i] = id_text(keys.key[i].id);
+	i = keys.count;
+	explicit_bzero(&keys, sizeof keys);
+	PG_RETURN_ARRAYTYPE_P(construct_array(ids, i, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* va_key_add() RETURNS text: makes a new key the current one; its id. A rollback does not undo it. */
+Datum
+va_key_add(PG_FUNCTION_ARGS)
+{
+	struct va_key key;
+	Datum id;
+
+	keys_add(&key);
+	id = id_text(key.id);
 	explicit_bzero(&key, sizeof key);
-	PG_RETURN_TEXT_P(cstring_to_text(hex));
+	PG_RETURN_DATUM(id);
+}
+
+/*
+ * va_key_remove(id text) RETURNS boolean: takes an old key out of the file; false when there is none
+ * of that id or it is the current one. What the caller has seen committed is flushed first: a crash
+ * must not bring back a row that needs the key.
+ */
+Datum
+va_key_remove(PG_FUNCTION_ARGS)
+{
+	char *hex = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	unsigned char id[KEY_ID_SIZE];
+
+	if (strlen(hex) != 2 * KEY_ID_SIZE || strspn(hex, "0123456789abcdef") != 2 * KEY_ID_SIZE)
+		PG_RETURN_BOOL(false);
+	(void) hex_decode(hex, 2 * KEY_ID_SIZE, (char *) id);
+	XLogFlush(GetXLogInsertRecPtr());
+	PG_RETURN_BOOL(keys_remove(id));
 }

@@ -10,7 +10,7 @@
 #include "pg/errcodes.h"
 
 #ifndef VOICEAGENT_VERSION
-#define VOICEAGENT_VERSION "0.1"
+#define VOICEAGENT_VERSION "0.2"
 #endif
 
 PG_FUNCTION_INFO_V1(va_version);

@@ -1,5 +1,5 @@
 /*
- * zone_pg.c: pg_tz behind struct zone, and the SQL functions about zones.
+ * zone_pg.c: pg_tz behind struct zone, timestamptz as an instant, and the SQL functions about zones.
  *
  * The server keeps every zone it has once loaded, so a pointer to one never dies.
  */
@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "core/country_zone.h"
+#include "pg/errcodes.h"
 #include "pg/zone_pg.h"
 
 PG_FUNCTION_INFO_V1(va_zone_known);
@@ -37,6 +38,14 @@ zone_pg_find(const char *name, struct zone *zone)
 	zone->offset = offset_of;
 	zone->state = tz;
 	return true;
+}
+
+void
+zone_pg_demand(const char *name, struct zone *zone)
+{
+	if (!zone_pg_find(name, zone))
+		ereport(ERROR, (errcode(ERRCODE_VA_SETTING), errmsg("unknown time zone \"%s\"", name),
+						errhint("pg_timezone_names lists them, for instance Europe/Berlin.")));
 }
 
 zone_instant

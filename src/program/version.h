@@ -5,7 +5,7 @@
 #define VA_PROGRAM_VERSION_H
 
 #ifndef VOICEAGENT_VERSION
-#define VOICEAGENT_VERSION "0.1"
+#define VOICEAGENT_VERSION "0.2"
 #endif
 
 #endif

@@ -63,7 +63,7 @@ caller_hang_up(struct caller *c, const char *ended_by, const char *why)
 	snprintf(c->why, sizeof(c->why), "%s", why);
 	caller_stream_stop(c);
 	c->over = true;
-	c->status = "completed";
+	c->status = c->answered_ms || !c->cmd->answer_url ? "completed" : "canceled";
 	codec_sha256_peek(c->sent_digest, hex);
 	line = caller_line(c, "hung_up");
 	json_put_text(line, "ended_by", ended_by);
@@ -71,8 +71,8 @@ caller_hang_up(struct caller *c, const char *ended_by, const char *why)
 	json_put_text(line, "sent_sha256", hex);
 	json_put_int(line, "steps_left", (long long) (c->cmd->scenario->step_count - c->script.step));
 	caller_log(c, line);
-	if (c->answered_ms)
-		caller_status_callback(c, "completed");
+	if (c->answered_ms || c->cmd->answer_url)
+		caller_status_callback(c, c->status);
 }
 
 static struct wav_writer *
@@ -86,12 +86,10 @@ open_wav(struct caller *c, const char *what, unsigned channels)
 	return wav_writer_open(path, channels, SPEECH_RATE);
 }
 
-static void
-dial(struct caller_command *cmd)
+struct caller *
+caller_new(struct caller_command *cmd)
 {
 	struct caller *c = calloc(1, sizeof(*c));
-	struct webhook_form form;
-	char url[CALLER_URL];
 
 	if (!c)
 		abort();
@@ -101,15 +99,49 @@ dial(struct caller_command *cmd)
 	c->status = "ringing";
 	c->began_us = loop_now_us();
 	codec_random_sid(c->sid, sizeof(c->sid), "CA");
-	c->next = cmd->list;
-	cmd->list = c;
 	c->sent_digest = EVP_MD_CTX_new();
 	EVP_DigestInit_ex(c->sent_digest, EVP_sha256(), NULL);
 	c->wav_sent = open_wav(c, "caller", 1);
 	c->wav_heard = open_wav(c, "agent", 1);
 	c->wav_both = open_wav(c, "both", 2);
-	caller_log(c, caller_line(c, "dialled"));
 	caller_script_init(c);
+	return c;
+}
+
+void
+caller_pick_up(struct caller *c)
+{
+	struct webhook_form form;
+
+	c->answered_ms = caller_now_ms(c) + 1;
+	c->status = "in-progress";
+	caller_log(c, caller_line(c, "picked_up"));
+	caller_status_callback(c, "in-progress");
+	caller_form(c, &form);
+	caller_fetch(c, c->cmd->answer_url, &form);
+}
+
+void
+caller_give_up(struct caller *c, const char *status)
+{
+	if (c->over)
+		return;
+	c->over = true;
+	c->ended_by = "caller";
+	snprintf(c->why, sizeof(c->why), "%s", status);
+	caller_status_callback(c, status);
+}
+
+static void
+dial(struct caller_command *cmd)
+{
+	struct caller *c = caller_new(cmd);
+	struct webhook_form form;
+	char url[CALLER_URL];
+
+	c->next = cmd->list;
+	cmd->list = c;
+	caller_log(c, caller_line(c, "dialled"));
 	caller_status_callback(c, "ringing");
 	caller_form(c, &form);
 	snprintf(url, sizeof(url), "%.1900s/webhook/voice/answer", cmd->public_url);
@@ -151,30 +183,47 @@ finish(struct caller *c)
 	c->document = NULL;
 	EVP_MD_CTX_free(c->sent_digest);
 	c->sent_digest = NULL;
-	caller_report_call(c->cmd->report, c, ok);
+	if (c->cmd->report)
+		caller_report_call(c->cmd->report, c, ok);
 }
 
-static void
-tick_call(struct caller *c, uint64_t now_us)
+bool
+caller_tick(struct caller *c, uint64_t now_us)
 {
-	uint64_t now_ms = (now_us - c->began_us) / 1000;
+	/* A call may have begun after the clock was read. */
+	uint64_t now_ms = now_us > c->began_us ? (now_us - c->began_us) / 1000 : 0;
 
 	if (c->finished)
-		return;
+		return false;
 	if (c->over && c->pending == 0 && !c->ws)
 	{
 		finish(c);
-		return;
+		return false;
 	}
 	if (c->over)
-		return;
+		return true;
 	if (now_ms > (uint64_t) c->cmd->scenario->max_s * 1000)
 	{
 		caller_hang_up(c, "error", "the call took too long");
-		return;
+		return true;
 	}
 	caller_verbs_tick(c, now_ms);
 	caller_stream_tick(c, now_us);
+	return true;
+}
+
+void
+caller_free(struct caller *c)
+{
+	free(c->replacement);
+	caller_script_free(c);
+	twiml_free(c->document);
+	phone_line_free(c->line);
+	EVP_MD_CTX_free(c->sent_digest);
+	wav_writer_close(c->wav_sent);
+	wav_writer_close(c->wav_heard);
+	wav_writer_close(c->wav_both);
+	free(c);
 }
 
 static void
@@ -197,7 +246,7 @@ on_clock(uv_timer_t *timer)
 		dial(cmd);
 	now_us = loop_now_us();
 	for (struct caller *c = cmd->list; c; c = c->next)
-		tick_call(c, now_us);
+		caller_tick(c, now_us);
 	caller_report_tick(cmd->report, false);
 	if (cmd->finished == cmd->calls)
 		stop(cmd);
@@ -413,14 +462,7 @@ tidy_up(struct caller_command *cmd)
 		struct caller *c = cmd->list;
 
 		cmd->list = c->next;
-		caller_script_free(c);
-		twiml_free(c->document);
-		phone_line_free(c->line);
-		EVP_MD_CTX_free(c->sent_digest);
-		wav_writer_close(c->wav_sent);
-		wav_writer_close(c->wav_heard);
-		wav_writer_close(c->wav_both);
-		free(c);
+		caller_free(c);
 	}
 	caller_report_free(cmd->report);
 	speech_store_free(cmd->speech);

@@ -35,6 +35,15 @@
 #define CALLER_URL 2048
 
 struct caller_report;
+struct caller;
+
+enum caller_event
+{
+	CALLER_INITIATED = 1,
+	CALLER_RINGING = 2,
+	CALLER_ANSWERED = 4,
+	CALLER_COMPLETED = 8
+};
 
 /* What all calls of one command share. */
 struct caller_command
@@ -46,6 +55,13 @@ struct caller_command
 	const char *account_sid;
 	const char *auth_token;
 	const char *fallback_url; /* NULL = url + the usual path */
+	/* A call that the product has placed through Twilio's API (twilio_lines.c) and `to` is called;
+	 * answer_url NULL: one that we dial. */
+	const char *answer_url;
+	const char *status_url; /* or NULL */
+	unsigned status_events; /* bits of enum caller_event */
+	void (*entered)(struct caller *c, const struct twiml_node *conference); /* <Dial> of one */
+	void *owner;
 	const char *wav_dir; /* or NULL */
 	bool status_callbacks; /* ringing and in-progress too */
 	bool no_status; /* not even completed */
@@ -132,6 +148,9 @@ struct caller
 	unsigned redirects;
 	bool on_fallback;
 	unsigned status_sequence;
+	bool replacing; /* by the two below, as soon as the stream has ended */
+	char *replacement; /* TwiML; NULL: what is at the URL */
+	char replacement_url[CALLER_URL];
 	/* media stream */
 	struct ws *ws;
 	bool stream_open;
@@ -149,6 +168,16 @@ struct caller
 	EVP_MD_CTX *sent_digest; /* of the linear samples of all that was sent */
 	struct caller_result result;
 };
+
+/* caller.c: the life of one call, for whoever has the clock. */
+struct caller *caller_new(struct caller_command *cmd);
+/* Of a call that the product has placed: the telephone is answered; the document is fetched. */
+void caller_pick_up(struct caller *c);
+/* Likewise: it ends without having been answered: "busy", "no-answer", "failed", "canceled". */
+void caller_give_up(struct caller *c, const char *status);
+/* To be called every few milliseconds; false once the call is over and everything was reported. */
+bool caller_tick(struct caller *c, uint64_t now_us);
+void caller_free(struct caller *c);
 
 uint64_t caller_now_ms(const struct caller *c);
 /* Whoever hung up: stops the stream, reports the end. Once. */
@@ -178,6 +207,13 @@ void caller_signed_url(const struct caller *c, const char *url, char *out, size_
 /* caller_verbs.c */
 void caller_execute(struct caller *c, const char *body, size_t len, const char *url);
 void caller_next_verb(struct caller *c);
+/* The product replaces what a live call is doing (POST /Calls/{Sid}.json): by a document, or by what
+ * is at url (the other one NULL). */
+void caller_replace(struct caller *c, const char *twiml, const char *url);
+/* The stream that stood in its way has ended. */
+void caller_replace_now(struct caller *c);
+/* The conference that the call waits in is over. */
+void caller_leave_conference(struct caller *c);
 void caller_verbs_tick(struct caller *c, uint64_t now_ms);
 
 /* caller_stream.c */

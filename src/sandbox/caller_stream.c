@@ -276,7 +276,10 @@ on_close(void *arg, struct ws *ws, int code, int http_status, const char *reason
 	if (c->over)
 		return;
 	caller_script_stream_lost(c);
-	caller_next_verb(c);
+	if (c->replacing)
+		caller_replace_now(c);
+	else
+		caller_next_verb(c);
 }
 
 static const struct ws_handlers handlers = {on_open, on_message, on_close};
@@ -390,7 +393,7 @@ one_frame(struct caller *c, uint64_t now_ms)
 void
 caller_stream_tick(struct caller *c, uint64_t now_us)
 {
-	while (c->stream_open && !c->over && now_us >= c->next_frame_us)
+	while (c->stream_open && !c->over && !c->replacing && now_us >= c->next_frame_us)
 	{
 		one_frame(c, (c->next_frame_us - c->began_us) / 1000);
 		c->next_frame_us += FRAME_US;

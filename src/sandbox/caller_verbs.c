@@ -16,6 +16,7 @@
 #define MAX_REDIRECTS 50
 #define BEEP_MS 500
 #define TRANSFER_MS 1000
+#define CONFERENCE_MS 86400000
 
 /* Posts to a verb's action, which gives the next document. */
 static void
@@ -87,7 +88,13 @@ do_dial(struct caller *c)
 	json_put_text(line, "to", noun ? noun->text : c->verb->text);
 	json_put_text(line, "kind", noun ? noun->name : "Number");
 	caller_log(c, line);
-	wait_for(c, TRANSFER_MS);
+	if (noun && strcmp(noun->name, "Conference") == 0 && c->cmd->entered)
+	{
+		wait_for(c, CONFERENCE_MS); /* its end comes from outside */
+		c->cmd->entered(c, noun);
+	}
+	else
+		wait_for(c, TRANSFER_MS);
 }
 
 static void
@@ -237,6 +244,51 @@ end_dial(struct caller *c)
 	webhook_add(&form, "DialCallStatus", "completed");
 	webhook_add(&form, "DialBridged", "true");
 	go_to(c, action, &form);
+}
+
+void
+caller_leave_conference(struct caller *c)
+{
+	if (!c->over && c->verb && strcmp(c->verb->name, "Dial") == 0)
+	{
+		c->verb_until_ms = 0;
+		end_dial(c);
+	}
+}
+
+void
+caller_replace(struct caller *c, const char *twiml, const char *url)
+{
+	if (c->over)
+		return;
+	free(c->replacement);
+	c->replacement = twiml ? strdup(twiml) : NULL;
+	snprintf(c->replacement_url, sizeof(c->replacement_url), "%s", url ? url : "");
+	c->replacing = true;
+	c->verb_until_ms = 0;
+	if (c->ws)
+		caller_stream_stop(c);
+	else
+		caller_replace_now(c);
+}
+
+void
+caller_replace_now(struct caller *c)
+{
+	char *twiml = c->replacement;
+	struct webhook_form form;
+
+	c->replacement = NULL;
+	c->replacing = false;
+	c->on_fallback = false;
+	if (twiml)
+		caller_execute(c, twiml, strlen(twiml), c->document_url);
+	else
+	{
+		caller_form(c, &form);
+		caller_fetch(c, c->replacement_url, &form);
+	}
+	free(twiml);
 }
 
 static void

@@ -47,7 +47,7 @@ caller_form(struct caller *c, struct webhook_form *form)
 	webhook_add(form, "Called", to);
 	webhook_add(form, "CallStatus", c->status);
 	webhook_add(form, "ApiVersion", "2010-04-01");
-	webhook_add(form, "Direction", "inbound");
+	webhook_add(form, "Direction", c->cmd->answer_url ? "outbound-api" : "inbound");
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 	{
 		bool caller = i == 0 || i == 2;
@@ -61,7 +61,8 @@ caller_form(struct caller *c, struct webhook_form *form)
 		snprintf(name, sizeof(name), "%sCountry", places[i]);
 		webhook_add(form, name, "US");
 	}
-	webhook_add(form, "StirVerstat", "TN-Validation-Passed-A");
+	if (!c->cmd->answer_url)
+		webhook_add(form, "StirVerstat", "TN-Validation-Passed-A");
 }
 
 /* What follows prefix in url, or NULL: the same scheme, host and port. */
@@ -256,6 +257,12 @@ try_fallback(struct caller *c, const char *code)
 	caller_form(c, &form);
 	webhook_add(&form, "ErrorCode", code);
 	webhook_add(&form, "ErrorUrl", c->document_url);
+	if (c->cmd->answer_url && !c->cmd->fallback_url)
+	{
+		webhook_form_free(&form);
+		caller_hang_up(c, "error", "an application error has occurred: no usable TwiML");
+		return;
+	}
 	if (c->cmd->fallback_url)
 		snprintf(url, sizeof(url), "%s", c->cmd->fallback_url);
 	else
@@ -308,6 +315,20 @@ add_timestamp(struct webhook_form *form)
 	webhook_add(form, "Timestamp", text);
 }
 
+/* Has the product asked for news of this kind? */
+static bool
+is_wanted(const struct caller *c, const char *status, bool over)
+{
+	enum caller_event event = strcmp(status, "initiated") == 0	   ? CALLER_INITIATED
+							  : strcmp(status, "ringing") == 0	   ? CALLER_RINGING
+							  : strcmp(status, "in-progress") == 0 ? CALLER_ANSWERED
+																   : CALLER_COMPLETED;
+
+	if (c->cmd->answer_url)
+		return c->cmd->status_url && (c->cmd->status_events & event);
+	return !c->cmd->no_status && (over || c->cmd->status_callbacks);
+}
+
 void
 caller_status_callback(struct caller *c, const char *status)
 {
@@ -315,9 +336,9 @@ caller_status_callback(struct caller *c, const char *status)
 	char url[CALLER_URL];
 	bool completed = strcmp(status, "completed") == 0;
 
-	if (c->cmd->no_status || (!completed && !c->cmd->status_callbacks))
-		return;
 	c->status = status;
+	if (!is_wanted(c, status, completed))
+		return;
 	caller_form(c, &form);
 	webhook_add(&form, "CallbackSource", "call-progress-events");
 	webhook_add_number(&form, "SequenceNumber", c->status_sequence++);
@@ -330,6 +351,9 @@ caller_status_callback(struct caller *c, const char *status)
 		webhook_add_number(&form, "Duration", (s + 59) / 60);
 		webhook_add(&form, "SipResponseCode", "200");
 	}
-	snprintf(url, sizeof(url), "%.1900s/webhook/voice/status", c->cmd->public_url);
+	if (c->cmd->answer_url)
+		snprintf(url, sizeof(url), "%s", c->cmd->status_url);
+	else
+		snprintf(url, sizeof(url), "%.1900s/webhook/voice/status", c->cmd->public_url);
 	caller_post(c, url, &form, NULL);
 }

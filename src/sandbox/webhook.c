@@ -87,6 +87,77 @@ webhook_encode(const struct webhook_form *form)
 	return out;
 }
 
+/* One name or value, to be freed; NULL when it is malformed. */
+static char *
+decode(const char *text, size_t len)
+{
+	char *out = malloc(len + 1);
+	size_t at = 0;
+
+	if (!out)
+		abort();
+	for (size_t i = 0; i < len; i++)
+	{
+		char hex[3] = {0};
+
+		if (text[i] != '%')
+		{
+			out[at++] = text[i] == '+' ? ' ' : text[i];
+			continue;
+		}
+		if (i + 2 >= len || !isxdigit((unsigned char) text[i + 1]) ||
+			!isxdigit((unsigned char) text[i + 2]) || strncmp(text + i, "%00", 3) == 0)
+		{
+			free(out);
+			return NULL;
+		}
+		memcpy(hex, text + i + 1, 2);
+		out[at++] = (char) strtoul(hex, NULL, 16);
+		i += 2;
+	}
+	out[at] = '\0';
+	return out;
+}
+
+bool
+webhook_decode(const char *text, size_t len, struct webhook_form *out)
+{
+	const char *end = text + len;
+
+	memset(out, 0, sizeof(*out));
+	while (text < end)
+	{
+		size_t field = (size_t) (end - text);
+		const char *amp = memchr(text, '&', field);
+		const char *equals;
+		struct webhook_parameter *p = &out->items[out->count];
+
+		field = amp ? (size_t) (amp - text) : field;
+		equals = memchr(text, '=', field);
+		if (out->count == WEBHOOK_MAX_PARAMETERS)
+			break;
+		p->name = decode(text, equals ? (size_t) (equals - text) : field);
+		p->value =
+			equals ? decode(equals + 1, (size_t) (text + field - equals - 1)) : decode("", 0);
+		out->count++;
+		if (!p->name || !p->value)
+			break;
+		text += field + 1;
+	}
+	if (text < end)
+		webhook_form_free(out);
+	return text >= end;
+}
+
+const char *
+webhook_value(const struct webhook_form *form, const char *name)
+{
+	for (size_t i = 0; i < form->count; i++)
+		if (strcmp(form->items[i].name, name) == 0)
+			return form->items[i].value;
+	return "";
+}
+
 static int
 by_name_and_value(const void *a, const void *b)
 {

@@ -28,6 +28,12 @@ void webhook_add(struct webhook_form *form, const char *name, const char *value)
 void webhook_add_number(struct webhook_form *form, const char *name, long long value);
 void webhook_form_free(struct webhook_form *form);
 
+/* The other way round: the fields of a form or query. false for a broken %XX, a NUL, or more fields
+ * than fit; the form is empty then. */
+bool webhook_decode(const char *text, size_t len, struct webhook_form *out);
+/* The first value of that name, "" when there is none. */
+const char *webhook_value(const struct webhook_form *form, const char *name);
+
 /* application/x-www-form-urlencoded, to be freed. */
 char *webhook_encode(const struct webhook_form *form);
 

@@ -44,8 +44,9 @@ extern void runtime_report(enum runtime_finding finding);
 /* Copies the verifier, of RUNTIME_VERIFIER_SIZE bytes at most; false when no launcher runs. */
 extern bool runtime_verifier(char *verifier);
 
-/* Any session: wake the scheduler. */
+/* Any session, also while it commits: something is due that the scheduler sleeps through. */
 extern void runtime_wake_scheduler(void);
+
 /* Any session: wake both, because the extension came, went or changed. */
 extern void runtime_nudge(void);
 /* Any session: ends the scheduler and keeps it from coming back until released, or for 30 seconds

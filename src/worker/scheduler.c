@@ -35,8 +35,7 @@
 
 #define PASS_MS 10000
 #define HOUSEKEEPING_MS 60000
-#define FOLLOW_UPS_AT_ONCE 500 /* in one transaction */
-#define FOLLOW_UPS_PAUSE_MS 1000
+#define PAUSE_MS 1000
 
 /* ---- passwords -------------------------------------------------------------------------------- */
 
@@ -141,55 +140,77 @@ keep_house(void *arg)
 	(void) call_function(*(Oid *) arg, "va_housekeeping", "()");
 }
 
-/* What the follow-ups need and what came of them. */
-struct follow_ups
+/* Every pass and not only with the housekeeping: what busy writers add within a minute would be felt by
+ * who reads the view. arg: the extension's oid. */
+static void
+compact_funnel(void *arg)
+{
+	(void) call_function(*(Oid *) arg, "va_funnel_compact", "()");
+}
+
+/* Work that has a time: a function that does what is due, so much in one transaction, and returns how
+ * much that was; and one that says when the next is due, NULL without any. Adding some is adding a
+ * line. */
+static const struct timed_work
+{
+	const char *due;
+	const char *next;
+	int at_once;
+} timed_works[] = {
+	{"va_follow_ups_due", "va_follow_ups_next", 500},
+	{"va_campaigns_due", "va_campaigns_next", 50},
+};
+
+struct turn
 {
 	Oid extension;
-	bool more; /* as many were due as one transaction takes */
-	long wait_ms; /* until the next one is due, PASS_MS at most */
+	const struct timed_work *work;
+	bool more; /* as much was due as one transaction takes */
+	long wait_ms; /* until the next is due, PASS_MS at most */
 };
 
 static void
-run_due_follow_ups(void *arg)
+run_due(void *arg)
 {
-	struct follow_ups *f = arg;
+	struct turn *turn = arg;
 	char *count =
-		call_function(f->extension, "va_follow_ups_due", "(" CppAsString2(FOLLOW_UPS_AT_ONCE) ")");
+		call_function(turn->extension, turn->work->due, psprintf("(%d)", turn->work->at_once));
 
-	f->more = count != NULL && pg_strtoint32(count) >= FOLLOW_UPS_AT_ONCE;
+	turn->more = count != NULL && pg_strtoint32(count) >= turn->work->at_once;
 }
 
 static void
-look_for_next_follow_up(void *arg)
+look_for_next(void *arg)
 {
-	struct follow_ups *f = arg;
-	char *next = call_function(f->extension, "va_follow_ups_next", "()");
+	struct turn *turn = arg;
+	char *next = call_function(turn->extension, turn->work->next, "()");
 	TimestampTz due;
 
 	if (next == NULL)
 		return;
 	due = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(next),
 												  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-	f->wait_ms = Min(PASS_MS, Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due),
-								  FOLLOW_UPS_PAUSE_MS));
+	turn->wait_ms =
+		Min(PASS_MS, Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due), PAUSE_MS));
 }
 
-/* Everything that is due, in transactions of limited size; then how long to sleep, in milliseconds. A
- * due step that cannot be done (an error, another session's lock) is tried again after a pause. */
+/* Everything of one kind that is due, in transactions of limited size; then how long to sleep, in
+ * milliseconds. What is due and cannot be done (an error, another session's lock) is tried again
+ * after a pause. */
 static long
-do_follow_ups(Oid extension)
+do_timed_work(Oid extension, const struct timed_work *work)
 {
-	struct follow_ups f = {.extension = extension, .wait_ms = PASS_MS};
+	struct turn turn = {.extension = extension, .work = work, .wait_ms = PASS_MS};
 
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		f.more = false;
-		if (!transaction_run("SELECT va_follow_ups_due()", run_due_follow_ups, &f))
+		turn.more = false;
+		if (!transaction_run(work->due, run_due, &turn))
 			return PASS_MS;
-	} while (f.more);
-	(void) transaction_run("SELECT va_follow_ups_next()", look_for_next_follow_up, &f);
-	return f.wait_ms;
+	} while (turn.more);
+	(void) transaction_run(work->next, look_for_next, &turn);
+	return turn.wait_ms;
 }
 
 /* One pass; *wait_ms is how long the next one may wait. False when there is nothing to be done here, for
@@ -219,7 +240,9 @@ pass(long *wait_ms)
 		kept_house = GetCurrentTimestamp();
 		(void) transaction_run("SELECT va_housekeeping()", keep_house, &extension);
 	}
-	*wait_ms = do_follow_ups(extension);
+	(void) transaction_run("SELECT va_funnel_compact()", compact_funnel, &extension);
+	for (size_t i = 0; i < lengthof(timed_works); i++)
+		*wait_ms = Min(*wait_ms, do_timed_work(extension, &timed_works[i]));
 	return true;
 }
 

@@ -74,3 +74,15 @@ field()
 {
 	sed -n "s/.*[{,]\"$2\":\"\\{0,1\\}\\([^,\"}]*\\).*/\\1/p" "$1"
 }
+
+# write_docs NAME FILE: puts it between the two markers of this name in docs/bench.md.
+write_docs()
+{
+	local docs
+
+	docs=$(awk -v begin="<!-- $1 -->" -v end="<!-- end of $1 -->" -v results="$2" '
+		$0 == end { skip = 0 }
+		!skip { print }
+		$0 == begin { print ""; while ((getline line < results) > 0) print line; print ""; skip = 1 }' "$root/docs/bench.md")
+	printf '%s\n' "$docs" > "$root/docs/bench.md"
+}

@@ -1,7 +1,8 @@
 #!/bin/bash
 #
 # run.sh (make bench): calls through the gateway, a bare epoll relay and a Node.js relay, the same
-# load on each in turn, and one table. docs/bench.md says how it is measured and how to read it.
+# load on each in turn, and one table; then leads.sh, for what leads cost inside the database.
+# docs/bench.md says how it is measured and how to read it.
 #
 #   QUICK=1        two minutes instead of ten: one round of short windows
 #   CALLS="100 200 400"   WHO="gateway relay_epoll relay_node"   WINDOW=10 (s)   ROUNDS=3
@@ -184,16 +185,6 @@ machine()
 	echo "| windows | $rounds x $window s each |"
 }
 
-# Puts the results between the two markers of docs/bench.md.
-write_docs()
-{
-	awk -v results="$out/results.md" '
-		/^<!-- results -->/ { print; print ""; while ((getline line < results) > 0) print line; print ""; skip = 1 }
-		/^<!-- end of results -->/ { skip = 0 }
-		!skip || /^<!-- end/ { if (!/^<!-- results -->/) print }' "$root/docs/bench.md" > "$work/docs"
-	cat "$work/docs" > "$root/docs/bench.md"
-}
-
 status=0
 priority_raise
 load_before=$(cut -d ' ' -f 1-3 /proc/loadavg)
@@ -231,5 +222,6 @@ fi
 		$([ ! -f "$out/webhook.jsonl" ] || echo "$out/webhook.jsonl")
 } > "$out/results.md"
 cat "$out/results.md"
-[ -z "${WRITE_DOCS:-}" ] || write_docs
+[ -z "${WRITE_DOCS:-}" ] || write_docs results "$out/results.md"
+[[ $who_list != *gateway* ]] || "$here/leads.sh" "$out/leads.md" || status=1
 exit $status

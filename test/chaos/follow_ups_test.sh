@@ -7,7 +7,7 @@ va_cluster_start --extension voiceagent.gateway_workers=0 || exit 1
 
 va_psql >/dev/null <<'SQL'
 SELECT va_tenant_create('ABC', 'general', NULL, settings => '{"contact_hours": {"open": "00:00", "close": "24:00"}}') AS tenant \gset
-INSERT INTO leads (tenant_id, first_name) SELECT :'tenant', n FROM generate_series(1, 4000) n;
+INSERT INTO leads (tenant_id, first_name, email) SELECT :'tenant', n, n || '@x.org' FROM generate_series(1, 4000) n;
 SELECT va_lead_advance(id, 'qualify') FROM leads WHERE first_name = '1';
 SQL
 ok 'a_step_that_is_due_becomes_work_by_itself' va_wait_for "SELECT count(*) = 1 FROM lead_actions WHERE action = 'follow_up'" 30
@@ -15,6 +15,13 @@ ok 'a_step_that_is_due_becomes_work_by_itself' va_wait_for "SELECT count(*) = 1 
 va_psql -c "INSERT INTO follow_up_tasks (tenant_id, lead_id, scheduled_for, sequence_id, sequence_step, channels)
   SELECT tenant_id, id, now() + interval '3 seconds', 'cold', 1, '{email}' FROM leads WHERE first_name = '2'"
 ok 'so_does_one_that_becomes_due' va_wait_for "SELECT count(*) = 2 FROM lead_actions WHERE action = 'follow_up'" 30
+
+# The scheduler has just looked, and would sleep for ten seconds: a commit wakes it.
+for n in 3 4 5; do
+  va_psql -c "INSERT INTO follow_up_tasks (tenant_id, lead_id, scheduled_for, sequence_id, sequence_step, channels)
+    SELECT tenant_id, id, now(), 'cold', 1, '{email}' FROM leads WHERE first_name = '$n'"
+  ok "one_that_is_due_at_once_wakes_the_scheduler_$n" va_wait_for "SELECT count(*) = $n FROM lead_actions WHERE action = 'follow_up'" 8
+done
 
 # Four thousand at once, while the scheduler is ended again and again and others claim as well.
 va_psql -c "INSERT INTO follow_up_tasks (tenant_id, lead_id, scheduled_for, sequence_id, sequence_step, channels)

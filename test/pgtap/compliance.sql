@@ -116,9 +116,8 @@ INSERT INTO leads (tenant_id, phone, first_name) VALUES (:'tenant', '+493055556'
 SELECT va_export_person(:'tenant', '+49 30 55555') AS export \gset
 SELECT is((SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(:'export'::jsonb) k WHERE k <> ALL (ARRAY['lead_actions', 'lead_stage_history'])), ARRAY['analytics_events', 'appointments', 'call_events', 'call_metrics', 'calls', 'consents', 'conversation_sessions', 'do_not_contact', 'follow_up_tasks', 'leads', 'notifications', 'outbox', 'stored_files', 'tool_invocations'], 'the export has every table');
 SELECT is(jsonb_array_length(:'export'::jsonb -> 'leads'), 1, 'the lead'), is(:'export'::jsonb #>> '{calls,0,transcript,0,text}', 'I am Max Muster', 'what was said'), ok(:'export'::jsonb::text LIKE '%not known as a lead%', 'and what came from the address alone'), ok(:'export'::jsonb::text NOT LIKE '%Other%', 'nobody else');
--- The eight are three of this test and the five steps planned for a lead of that temperature.
 SELECT va_erase_person(:'tenant', email => 'MAX@x.org') AS erased \gset
-SELECT is(:'erased'::jsonb #- '{deleted,analytics_events}' #- '{deleted,lead_actions}' #- '{deleted,lead_stage_history}' #- '{recordings_at_twilio,0,call_id}', '{"deleted": {"leads": 1, "outbox": 1, "stored_files": 1, "consents": 5, "call_events": 2, "appointments": 1, "notifications": 5, "tool_invocations": 1, "follow_up_tasks": 8, "conversation_sessions": 1}, "calls_blanked": 1, "do_not_contact_kept_as_digest": 1, "recordings_at_twilio": [{"url": "https://r/1", "call_sid": "CAtrace1", "recording_sid": "RE1"}]}', 'the erasure says what it did');
+SELECT is(:'erased'::jsonb #- '{deleted,analytics_events}' #- '{deleted,lead_actions}' #- '{deleted,lead_stage_history}' #- '{recordings_at_twilio,0,call_id}', '{"deleted": {"leads": 1, "outbox": 1, "stored_files": 1, "consents": 5, "call_events": 2, "appointments": 1, "notifications": 5, "tool_invocations": 1, "follow_up_tasks": 3, "conversation_sessions": 1}, "calls_blanked": 1, "do_not_contact_kept_as_digest": 1, "recordings_at_twilio": [{"url": "https://r/1", "call_sid": "CAtrace1", "recording_sid": "RE1"}]}', 'the erasure says what it did');
 CREATE FUNCTION pg_temp.traces(word text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	v_table text;
@@ -170,6 +169,22 @@ INSERT INTO notifications (tenant_id, channel, status, created_at) SELECT :'tena
 SELECT is(va_retention_apply(2) -> 'messages', '2', 'in portions');
 SELECT va_housekeeping() \g /dev/null
 SELECT is((SELECT count(*)::int FROM notifications WHERE created_at < now() - interval '20 days' AND status = 'sent'), 0, 'housekeeping does it');
+
+-- calls themselves, with all that is theirs; what only mentions them stays
+DELETE FROM settings WHERE name = 'retention_days';
+UPDATE tenants SET settings = settings || '{"retention_days": {"calls": 15}}' WHERE id = :'tenant';
+SELECT id AS old_call FROM calls WHERE twilio_call_sid = 'CR31' \gset
+UPDATE calls SET recording_url = 'https://r/31', recording_sid = 'RE31' WHERE id = :'old_call';
+INSERT INTO conversation_sessions (tenant_id, call_id, channel) VALUES (:'tenant', :'old_call', 'voice');
+INSERT INTO appointments (tenant_id, call_id, title, scheduled_at) VALUES (:'tenant', :'old_call', 'from a call', '2030-01-01');
+INSERT INTO follow_up_tasks (tenant_id, call_id, title, scheduled_for) VALUES (:'tenant', :'old_call', 'from a call', '2030-01-01');
+INSERT INTO calls (tenant_id, twilio_call_sid, status, started_at) VALUES (:'tenant', 'CRlive', 'in-progress', now() - interval '99 days');
+CREATE TABLE own (call uuid REFERENCES calls (id));
+INSERT INTO own VALUES (:'old_call');
+SELECT is(va_retention_apply(), '{"calls": 1}', 'old calls are forgotten');
+SELECT is((SELECT array_agg(twilio_call_sid::text ORDER BY 1) FROM calls WHERE twilio_call_sid LIKE 'CR%'), '{CR11,CR9,CRlive,CRtheirs}', 'those alone'), is((SELECT count(*)::int FROM conversation_sessions WHERE call_id = :'old_call') + (SELECT count(*)::int FROM call_events WHERE call_id = :'old_call') + (SELECT count(*)::int FROM analytics_events WHERE call_id = :'old_call'), 0, 'with their sessions and events'),
+	is((SELECT count(*)::int FROM appointments WHERE title = 'from a call' AND call_id IS NULL) + (SELECT count(*)::int FROM follow_up_tasks WHERE title = 'from a call' AND call_id IS NULL) + (SELECT count(*)::int FROM own WHERE call IS NULL), 3, 'appointments, tasks and anybody''s rows lose the call and stay'), is((SELECT count(*)::int FROM analytics_events WHERE event_type = 'recording_expired' AND event_data ->> 'recording_sid' = 'RE31'), 1, 'the recording is announced');
+SELECT is(va_retention_apply(), '{"calls": 0}', 'once');
 
 -- ---- a tenant's application
 SELECT id AS some FROM leads WHERE tenant_id = :'theirs' LIMIT 1 \gset

@@ -40,7 +40,7 @@ SELECT is(array_agg(action ORDER BY place), w, format('%s %s to %s', f, e, t)) F
 SELECT pg_temp.lead('new', 'hot') AS lead \gset
 SELECT va_lead_advance(:'lead', 'qualify'), va_lead_advance(:'lead', 'contact', by => 'Kim'), va_lead_advance(:'lead', 'schedule'), va_lead_advance(:'lead', 'win', 'paid') \g /dev/null
 SELECT is(pg_temp.work(:'lead'), '{record_qualification,calculate_score,assign_temperature,plan_follow_ups,assign_human_agent,create_calendar_event,send_whatsapp_confirmation,schedule_reminders,stop_follow_ups,collect_feedback,define_next_steps,update_deal_value,stop_follow_ups}', 'the whole way is work, in order');
-SELECT is((SELECT array_agg(DISTINCT action ORDER BY action) FROM lead_actions WHERE lead_id = :'lead' AND done_at IS NULL), '{assign_human_agent,collect_feedback,create_calendar_event,define_next_steps,schedule_reminders,send_whatsapp_confirmation,update_deal_value}', 'of which others do these');
+SELECT is((SELECT array_agg(DISTINCT action ORDER BY action) FROM lead_actions WHERE lead_id = :'lead' AND done_at IS NULL), '{assign_human_agent,collect_feedback,create_calendar_event,define_next_steps,send_whatsapp_confirmation,update_deal_value}', 'of which others do these');
 SELECT is((SELECT payload FROM lead_actions WHERE lead_id = :'lead' AND action = 'assign_temperature'), '{"event": "qualify", "from": "new", "to": "qualified", "score": 0.9, "temperature": "hot"}', 'with what they need');
 SELECT results_eq(format('SELECT event, from_stage, to_stage, reason, changed_by FROM lead_stage_history WHERE lead_id = %L ORDER BY changed_at', :'lead'),
 	format($$VALUES ('qualify', 'new', 'qualified', NULL, %1$L), ('contact', 'qualified', 'contacted', NULL, 'Kim'), ('schedule', 'contacted', 'meeting_scheduled', NULL, %1$L), ('win', 'meeting_scheduled', 'closed_won', 'paid', %1$L)$$, session_user), 'who, why, from, to');
@@ -129,7 +129,7 @@ SELECT throws_ok(format('SELECT va_lead_merge(%L, %L)', :'ann', :'anna'), 'VA024
 UPDATE leads SET email = 'ann@x.org', follow_ups_since = now() WHERE id = :'ann';
 SELECT va_lead_advance(:'anna', 'qualify'), va_lead_advance(:'anna', 'contact') \g /dev/null
 INSERT INTO calls (tenant_id, lead_id, status, duration_seconds, ended_at, transcript) VALUES (:'tenant', :'anna', 'completed', 600, now(), '[{"role": "user", "text": "x"}]') RETURNING id AS her_call \gset
-INSERT INTO appointments (tenant_id, lead_id, title, scheduled_at) VALUES (:'tenant', :'anna', 'x', now());
+INSERT INTO appointments (tenant_id, lead_id, title, scheduled_at, status) VALUES (:'tenant', :'anna', 'x', now(), 'completed');
 INSERT INTO notifications (tenant_id, lead_id, channel) VALUES (:'tenant', :'anna', 'sms');
 INSERT INTO follow_up_tasks (tenant_id, lead_id, scheduled_for) VALUES (:'tenant', :'anna', now());
 INSERT INTO conversation_sessions (tenant_id, lead_id, channel) VALUES (:'tenant', :'anna', 'web');

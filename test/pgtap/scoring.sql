@@ -2,6 +2,7 @@
 -- trigger that keeps a lead's score and temperature true.
 \ir setup.psql
 SELECT no_plan();
+CREATE FUNCTION pg_temp.plan(q text) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || q; END $$;
 SELECT pg_temp.tenant('+15551230002') AS tenant, pg_temp.tenant('+15551230003') AS other_tenant \gset
 SELECT setseed(0.42) \g /dev/null
 
@@ -113,6 +114,43 @@ INSERT INTO calls (tenant_id, lead_id, direction, status) SELECT :'tenant', :'e'
 UPDATE calls SET status = 'no-answer' WHERE id = :'missed';
 SELECT is((SELECT calls FROM va_lead_activity(:'e')), 1::bigint, 'a call that nobody took does not count');
 SELECT is(va_bant_engagement(3, 600, 20, 0, 0, 0), 1::float8, 'a caller alone can reach 1'), is(va_bant_engagement(0, 0, 0, 5, 3, 7), 1::float8, 'a writer too'), is(va_bant_engagement(3, 600, 20, 5, 3, 37), 0.5::float8, 'half after 37 days'), is(va_bant_engagement(0, 0, 0, 0, 0, 'NaN'), 0::float8, 'nothing is nothing');
+
+-- it fades with the days, also when nothing happens: the housekeeping counts anew what was counted a day ago
+INSERT INTO leads (tenant_id, first_name, status, qualification_data) SELECT :'tenant', 'Fading ' || s, s, '{"budget": 1, "need": "x"}' FROM unnest(ARRAY['new', 'qualified', 'closed_won', 'archived']) s;
+INSERT INTO notifications (tenant_id, lead_id, channel, direction, status, created_at) SELECT :'tenant', l.id, 'sms', 'inbound', 'received', now() - interval '37 days' FROM leads l, generate_series(1, 5) WHERE first_name LIKE 'Fading%';
+ALTER TABLE leads DISABLE TRIGGER leads_touch;
+UPDATE leads SET engagement_score = 0.5, engaged_at = now() - interval '30 days', updated_at = now() - interval '30 days' WHERE first_name LIKE 'Fading%';
+ALTER TABLE leads ENABLE TRIGGER leads_touch;
+SELECT is(va_engagement_fade(1), 1, 'in portions'), is(va_engagement_fade(), 1, 'the rest'), is(va_engagement_fade(), 0, 'once a day');
+SELECT is((SELECT array_agg(first_name || ' ' || round(engagement_score::numeric, 3) ORDER BY first_name) FROM leads WHERE first_name LIKE 'Fading%'), '{"Fading archived 0.500","Fading closed_won 0.500","Fading new 0.250","Fading qualified 0.250"}', 'open leads have faded, closed ones stay'), is((SELECT count(*)::int FROM leads WHERE first_name LIKE 'Fading%' AND lead_score = va_bant_score(qualification_data, engagement_score, va_lead_criteria(tenant_id))), 4, 'and the score with them');
+SELECT is((SELECT count(*)::int FROM leads WHERE first_name LIKE 'Fading%' AND updated_at > now() - interval '1 day'), 0, 'nobody has touched them');
+UPDATE leads SET company_name = 'x' WHERE first_name = 'Fading new';
+SELECT ok((SELECT updated_at > now() - interval '1 minute' FROM leads WHERE first_name = 'Fading new'), 'until somebody does');
+UPDATE leads SET engaged_at = now() - interval '2 days' WHERE first_name = 'Fading new';
+SELECT va_housekeeping() \g /dev/null
+SELECT ok((SELECT engaged_at > now() - interval '1 minute' FROM leads WHERE first_name = 'Fading new'), 'housekeeping does it');
+SELECT matches((SELECT string_agg(e, ' ') FROM pg_temp.plan($$SELECT l.id FROM leads l WHERE l.engagement_score > 0 AND l.status IN ('new', 'qualified', 'contacted', 'meeting_scheduled') AND l.engaged_at < now() - interval '1 day' ORDER BY l.engaged_at LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED$$) e), 'idx_leads_fading', 'by an index of its own');
+-- criteria changed beside a writer: see the isolation test; here the book-keeping
+DELETE FROM criteria_rechecks;
+UPDATE tenants SET settings = settings || '{"hot_lead_threshold": 0.8}' WHERE id = :'tenant';
+SELECT is((SELECT count(*)::int FROM criteria_rechecks WHERE settled_from IS NULL), 1, 'a change of criteria is noted');
+ALTER TABLE leads DISABLE TRIGGER leads_score;
+UPDATE leads SET lead_score = 0.99 WHERE id = :'e';
+ALTER TABLE leads ENABLE TRIGGER leads_score;
+SELECT is(va_criteria_recheck(), 0::bigint, 'looked at'), is((SELECT count(*)::int FROM criteria_rechecks WHERE settled_from IS NULL), 1, 'noted'), is(va_criteria_recheck(), 1::bigint, 'the writers of that time have ended: scored again'), is((SELECT count(*)::int FROM wrong WHERE first_name LIKE 'Fading%' AND engagement_score IS NULL), 0, 'rightly');
+SELECT is((SELECT count(*)::int FROM criteria_rechecks), 0, 'and done with');
+INSERT INTO criteria_rechecks (tenant_id, settled_from) VALUES (:'tenant', '9223372036854775807');
+SELECT va_criteria_recheck() \g /dev/null
+SELECT is((SELECT count(*)::int FROM criteria_rechecks), 0, 'a number from before a dump is not waited for');
+UPDATE tenants SET settings = settings - 'hot_lead_threshold' WHERE id = :'tenant';
+
+-- ---- monotone in each signal, for random criteria and data
+SELECT setseed(0.77) \g /dev/null
+CREATE TEMP TABLE rises AS SELECT s.signal, data, criteria, low, low + random() * (1 - low) AS high FROM generate_series(1, 400) n, LATERAL (SELECT (ARRAY['budget_mentioned', 'decision_maker', 'clear_need', 'timeline_urgent', 'engagement_score'])[1 + n % 5] AS signal, random() AS low,
+	(SELECT jsonb_object_agg(k, random()) FROM unnest(ARRAY['budget_mentioned', 'decision_maker', 'clear_need', 'timeline_urgent', 'engagement_score']) k WHERE random() < 0.7 OR k = '' OR n > 0 AND k = 'clear_need') AS data,
+	(SELECT jsonb_object_agg(k, 0.01 + random() * 9) FROM unnest(ARRAY['budget_mentioned', 'decision_maker', 'clear_need', 'timeline_urgent', 'engagement_score']) k) AS criteria) s;
+SELECT is((SELECT count(*)::int FROM rises WHERE va_lead_score(data || jsonb_build_object(signal, high), criteria) < va_lead_score(data || jsonb_build_object(signal, low), criteria)), 0, 'a higher signal never gives a lower score'), cmp_ok((SELECT count(*)::int FROM rises WHERE va_lead_score(data || jsonb_build_object(signal, high), criteria) > va_lead_score(data || jsonb_build_object(signal, low), criteria)), '>', 300, 'and mostly a higher one'),
+	is((SELECT count(*)::int FROM rises WHERE va_lead_score(data, criteria) NOT BETWEEN 0 AND 1), 0, 'always from 0 to 1');
 
 -- ---- whose are they
 SELECT throws_ok('SELECT * FROM va_lead_score_explain(NULL::uuid)', 'VA020', NULL, 'no lead'), throws_ok('SELECT * FROM va_lead_score_explain(gen_random_uuid())', 'VA020', NULL, 'an unknown lead');

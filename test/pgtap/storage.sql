@@ -79,7 +79,6 @@ SELECT va_secret_set(:'mine', 'twilio_auth_token', 'token') \g /dev/null
 SELECT pg_temp.done('storage.recording') \g /dev/null
 SELECT is(f.status, 'stored', 'stored') FROM pg_temp.file(:'rec') f;
 SELECT is((SELECT count(*)::int FROM outbox WHERE kind = 'twilio.recording_delete'), 0, 'and left at Twilio');
-INSERT INTO outbox_kinds (kind, description, prepare) SELECT 'twilio.recording_delete', 'x', 'x' WHERE NOT EXISTS (SELECT FROM outbox_kinds WHERE kind = 'twilio.recording_delete');
 SELECT va_tenant_settings_set(:'mine', '{"storage": {"delete_at_twilio": true, "transcripts": true}}') \g /dev/null
 UPDATE calls SET recording_sid = 'RE00000000000000000000000000000002' WHERE id = :'call';
 SELECT pg_temp.done('storage.recording') \g /dev/null
@@ -176,8 +175,6 @@ SELECT va_tenant_settings_set(:'theirs', '{"storage": {"endpoint": "https://s3.e
 DELETE FROM analytics_events WHERE tenant_id = :'theirs';
 DELETE FROM tenants WHERE id = :'theirs';
 SELECT is(pg_temp.removals(), ARRAY['platform later 0'], 'with its tenant a file on this host goes; a bucket is not ours');
-DELETE FROM outbox_kinds WHERE kind = 'twilio.recording_delete' AND NOT EXISTS (SELECT FROM outbox WHERE outbox.kind = 'twilio.recording_delete') AND NOT is_builtin;
-SELECT is(va_recording_drop(NULL, NULL, 'RE1'), false, 'nobody''s recording'), is(va_recording_drop(:'mine', NULL, NULL), false, 'and none');
 
 -- ---- rights
 SELECT pg_temp.tenant('+15551230004') AS other \gset

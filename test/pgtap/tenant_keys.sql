@@ -23,6 +23,10 @@ INSERT INTO call_metrics (call_id, stream_sid, tenant_id) SELECT id, 's' || tena
 INSERT INTO call_tokens (token_hash, call_id, tenant_id) SELECT sha256(id::text::bytea), id, tenant_id FROM calls;
 INSERT INTO webhook_receipts (account_sid, endpoint, idempotency, decision, tenant_id, call_id) SELECT 'a', 'b', id::text, 'd', tenant_id, id FROM calls;
 INSERT INTO agent_reservations (tenant_id, agent_id, call_id, released_at, handled) SELECT tenant_id, assigned_to, (SELECT c.id FROM calls c WHERE c.lead_id = l.id), now(), true FROM leads l;
+INSERT INTO campaigns (tenant_id, name) SELECT unnest(ARRAY[:'mine', :'theirs']::uuid[]), 'c';
+UPDATE calls c SET campaign_id = m.id FROM campaigns m WHERE m.tenant_id = c.tenant_id;
+INSERT INTO campaign_members (tenant_id, campaign_id, lead_id, last_call_id) SELECT c.tenant_id, c.campaign_id, c.lead_id, c.id FROM calls c;
+INSERT INTO call_transfers (tenant_id, call_id, agent_id, target, state) SELECT l.tenant_id, c.id, l.assigned_to, '+15551230077', 'ended' FROM leads l JOIN calls c ON c.lead_id = l.id;
 INSERT INTO consents (tenant_id, lead_id, address, channel, granted, how) SELECT tenant_id, id, '+15551230009', 'sms', true, 'x' FROM leads;
 CREATE FUNCTION pg_temp.point(tab regclass, col name, target regclass, mine uuid, theirs uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -35,7 +39,7 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN SQLSTATE;
 END $$;
 SELECT is(pg_temp.point(conrelid, column_name, confrelid, :'mine', :'theirs'), '23503', format('%s.%s cannot be another tenant''s', conrelid::regclass, column_name))
-FROM va_tenant_links() WHERE has_tenant AND conrelid::regclass::text IN ('leads', 'calls', 'appointments', 'notifications', 'follow_up_tasks', 'conversation_sessions', 'tool_invocations', 'call_events', 'call_metrics', 'call_tokens', 'webhook_receipts', 'agent_reservations', 'consents') AND conname NOT LIKE '%merge%' ORDER BY conrelid::regclass::text, column_name;
+FROM va_tenant_links() WHERE has_tenant AND conrelid::regclass::text IN ('leads', 'calls', 'appointments', 'notifications', 'follow_up_tasks', 'conversation_sessions', 'tool_invocations', 'call_events', 'call_metrics', 'call_tokens', 'webhook_receipts', 'agent_reservations', 'consents', 'campaign_members', 'call_transfers') AND conname NOT LIKE '%merge%' ORDER BY conrelid::regclass::text, column_name;
 SELECT is(pg_temp.sqlstate_of(format('UPDATE leads SET tenant_id = %L WHERE tenant_id = %L', :'theirs', :'mine')), '23503', 'a row that others point at does not change its tenant');
 -- deleting still does what it did
 DELETE FROM human_agents WHERE tenant_id = :'mine';

@@ -482,6 +482,52 @@ no_longer_allowed(void)
 	is_int(replan(&lead, hot(), start, &rules, start), 0, "and it is not cancelled twice");
 }
 
+/* What is forbidden, spent or does not matter because the lead is in touch. */
+static void
+history_counts(void)
+{
+	struct cadence_rules rules = free_rules(&berlin);
+	struct hours_calendar contact = {0};
+	zone_instant noon = in_zone(&berlin, 2026, 6, 2, 12, 0);
+	zone_instant night = in_zone(&berlin, 2026, 6, 2, 23, 0);
+	zone_instant morning = in_zone(&berlin, 2026, 6, 3, 9, 0);
+	struct hours_span touch = {night - ZONE_HOUR, night + ZONE_HOUR};
+	struct hours_span spent[2] = {{noon, noon + 2 * ZONE_HOUR}, {noon + ZONE_HOUR, night}};
+	struct cadence_task due = {BANT_HOT, 1, CADENCE_PENDING, noon};
+	struct cadence_change changes[CADENCE_STEPS_MAX + 1];
+	uint32_t sms = 1u << CADENCE_SMS;
+	uint32_t call = 1u << CADENCE_AI_CALL;
+	uint32_t moved = 0;
+
+	hours_every_day(&contact, HM(9, 0), HM(20, 0), &err);
+	rules.contact[CADENCE_SMS] = rules.contact[CADENCE_AI_CALL] = &contact;
+	is_int(cadence_allowed(&rules, sms, night, NULL), morning, "at night there is no message");
+	rules.touch = &touch;
+	rules.touch_count = 1;
+	is_int(cadence_allowed(&rules, sms, night, NULL), night, "but to who is in touch");
+	is_int(cadence_allowed(&rules, sms, touch.to - 1, NULL), touch.to - 1, "as long as that lasts");
+	is_int(cadence_allowed(&rules, sms, touch.to, NULL), morning, "and no longer");
+	rules.touch_count = 0;
+	rules.spent[CADENCE_SMS] = spent;
+	rules.spent_count[CADENCE_SMS] = 2;
+	is_int(cadence_allowed(&rules, sms, noon - 1, NULL), noon - 1, "before the limit is reached");
+	is_int(cadence_allowed(&rules, sms, noon, &moved), morning, "two limits, and then the night");
+	is_int(moved, CADENCE_MOVED_BY_LIMIT | CADENCE_MOVED_BY_QUIET_HOURS, "for both reasons");
+	is_int(cadence_allowed(&rules, call, noon, NULL), noon, "each channel has its own");
+	is_int(cadence_allowed(&rules, call | sms, noon, NULL), morning, "two of them wait together");
+	rules.never = sms;
+	is_int(cadence_allowed(&rules, call | sms, noon, NULL), noon,
+		   "one that is forbidden is not waited for");
+	is_int(cadence_allowed(&rules, sms, noon, NULL), ZONE_NEVER, "and alone is never");
+	is_int(cadence_allowed(&rules, 0, noon, NULL), noon, "no channel at all is no obstacle");
+	rules.never = 1u << CADENCE_WHATSAPP;
+	is_int(cadence_replan(hot(), noon, &rules, &due, 1, noon + 1, changes, CADENCE_STEPS_MAX + 1),
+		   5, "a plan without the first channel");
+	ok(changes[0].action == CADENCE_CANCEL && changes[0].step == 1,
+	   "a forbidden step that is due goes");
+	ok(changes[1].action == CADENCE_ADD && changes[1].step == 2, "and the next one comes");
+}
+
 static void
 refusals(void)
 {
@@ -510,6 +556,8 @@ struct world
 	struct hours_calendar contact[3];
 	struct hours_calendar office;
 	struct hours_holiday dates[3];
+	struct hours_span touch[2];
+	struct hours_span spent[3];
 	struct cadence_rules rules;
 	zone_instant start;
 };
@@ -524,6 +572,30 @@ random_hours(struct hours_calendar *calendar)
 			hours_add(&calendar->week[weekday], (int) tap_below(60) * 900,
 					  (int) tap_below(96) * 900 + 7, &err);
 	}
+}
+
+/* In touch until some time from now on, tried often enough at other times, and channels forbidden. */
+static void
+random_history(struct world *w)
+{
+	w->rules.touch = w->touch;
+	w->rules.touch_count = (int) tap_below(3);
+	for (int i = 0; i < w->rules.touch_count; i++)
+	{
+		w->touch[i].from = w->start - (int64_t) tap_below(90000) * ZONE_SECOND;
+		w->touch[i].to = w->start + (int64_t) tap_below(200000) * ZONE_SECOND - ZONE_DAY;
+	}
+	for (int i = 0; i < 3; i++)
+	{
+		w->spent[i].from = w->start + (int64_t) tap_below(900000) * ZONE_SECOND - ZONE_DAY;
+		w->spent[i].to = w->spent[i].from + (int64_t) tap_below(200000) * ZONE_SECOND;
+	}
+	for (int i = 0; i < CADENCE_INTERNAL; i++)
+	{
+		w->rules.spent[i] = w->spent;
+		w->rules.spent_count[i] = tap_below(2) ? (int) tap_below(4) : 0;
+	}
+	w->rules.never = tap_below(3) ? 0 : (uint32_t) tap_below(1u << CADENCE_INTERNAL);
 }
 
 static void
@@ -552,15 +624,36 @@ random_world(struct world *w, size_t n)
 	w->rules.human_hours = tap_below(4) ? &w->office : NULL;
 	for (int i = 0; i < CADENCE_INTERNAL; i++)
 		w->rules.contact[i] = tap_below(3) ? &w->contact[tap_below(3)] : NULL;
+	random_history(w);
+}
+
+static bool
+is_within(const struct hours_span *spans, int count, zone_instant at)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (at >= spans[i].from && at < spans[i].to)
+			return true;
+	}
+	return false;
 }
 
 static bool
 is_allowed(const struct cadence_rules *rules, uint32_t channels, zone_instant at)
 {
+	bool touch = is_within(rules->touch, rules->touch_count, at);
+
+	if (channels != 0 && (channels & ~rules->never) == 0)
+		return false;
+	channels &= ~rules->never;
 	for (int i = 0; i < CADENCE_CHANNELS; i++)
 	{
-		if ((channels & (1u << i)) != 0 && rules->contact[i] != NULL &&
+		if ((channels & (1u << i)) == 0)
+			continue;
+		if (!touch && rules->contact[i] != NULL &&
 			!hours_is_open(rules->contact[i], rules->lead_zone, at))
+			return false;
+		if (is_within(rules->spent[i], rules->spent_count[i], at))
 			return false;
 	}
 	return (channels & (1u << CADENCE_HUMAN_CALL)) == 0 || rules->human_hours == NULL ||
@@ -634,7 +727,10 @@ check_lead(const struct lead *lead, const struct cadence_sequence *sequence,
 	{
 		const struct cadence_task *a = &lead->task[i];
 
-		if (a->status != CADENCE_PENDING || a->at <= now)
+		if (a->status != CADENCE_PENDING)
+			continue;
+		check_that((sequence->step[a->step - 1].channels & ~rules->never) != 0);
+		if (a->at <= now)
 			continue;
 		check_that(a->sequence == sequence->id && a->step <= sequence->count);
 		check_that(is_allowed(rules, sequence->step[a->step - 1].channels, a->at));
@@ -714,6 +810,8 @@ replan_properties(void)
 			}
 			if (tap_below(5) == 0)
 				random_hours(&w.contact[tap_below(3)]);
+			if (tap_below(5) == 0)
+				w.rules.never = (uint32_t) tap_below(1u << CADENCE_INTERNAL);
 		}
 		for (int32_t s = 0; s < 3; s++)
 		{
@@ -769,6 +867,7 @@ main(void)
 	warmer_and_back();
 	around_what_happened();
 	no_longer_allowed();
+	history_counts();
 	refusals();
 	plan_properties();
 	replan_properties();

@@ -8,23 +8,27 @@ JOIN @extschema@.tenants t ON c.tenant_id = t.id
 LEFT JOIN @extschema@.leads l ON c.lead_id = l.id
 WHERE c.status IN ('ringing', 'in-progress');
 
+-- The second condition says nothing that the first does not, for no clock is a day away from UTC; but an index can answer it.
 CREATE VIEW @extschema@.todays_appointments WITH (security_invoker = true) AS
 SELECT a.*, t.name as tenant_name, l.first_name, l.last_name, l.phone, l.email
 FROM @extschema@.appointments a
 JOIN @extschema@.tenants t ON a.tenant_id = t.id
 LEFT JOIN @extschema@.leads l ON a.lead_id = l.id
 WHERE DATE(a.scheduled_at AT TIME ZONE t.timezone) = CURRENT_DATE
+  AND a.scheduled_at >= (CURRENT_DATE - 1)::timestamp AT TIME ZONE 'UTC' AND a.scheduled_at < (CURRENT_DATE + 2)::timestamp AT TIME ZONE 'UTC'
 ORDER BY a.scheduled_at;
 
+-- Of the counts that are kept (86_lead_counts.sql), so that it costs the same with ten million leads as with ten.
 CREATE VIEW @extschema@.lead_funnel WITH (security_invoker = true) AS
 SELECT
 	tenant_id,
 	lead_temperature,
 	status,
-	COUNT(*) as count,
-	AVG(lead_score) as avg_score
-FROM @extschema@.leads
-GROUP BY tenant_id, lead_temperature, status;
+	SUM(leads)::bigint as count,
+	(SUM(score) / nullif(SUM(scored), 0))::double precision as avg_score
+FROM @extschema@.lead_counts
+GROUP BY tenant_id, lead_temperature, status
+HAVING SUM(leads) <> 0;
 
 -- Why was this call slow? One row a call and stream; the parts of the wait one after the other, in
 -- milliseconds, and the largest of them in words.

@@ -1,0 +1,28 @@
+ALTER TABLE @extschema@.a ADD COLUMN IF NOT EXISTS colour text DEFAULT 'red, or "blue"';
+ALTER TABLE @extschema@.a DROP CONSTRAINT IF EXISTS a_other;
+ALTER TABLE @extschema@.a ADD CONSTRAINT a_other CHECK (price > 2);
+ALTER TABLE @extschema@.a ADD UNIQUE (id, name);
+DROP INDEX IF EXISTS @extschema@.a_changed;
+CREATE INDEX a_changed ON @extschema@.a (id, price);
+DROP INDEX IF EXISTS @extschema@.a_new;
+CREATE UNIQUE INDEX a_new ON @extschema@.a (name) WHERE name <> ';';
+ALTER TABLE @extschema@.a ADD COLUMN IF NOT EXISTS two numeric(4, 2) DEFAULT 1;
+ALTER TABLE @extschema@.a ALTER COLUMN one SET DEFAULT 5;
+ALTER TABLE @extschema@.a DROP CONSTRAINT IF EXISTS a_old;
+CREATE TABLE IF NOT EXISTS @extschema@.b (id int) PARTITION BY RANGE (id);
+CREATE TABLE IF NOT EXISTS @extschema@.b_1 PARTITION OF @extschema@.b FOR VALUES FROM (1) TO (2);
+ALTER TABLE @extschema@.b ADD CONSTRAINT b_c CHECK (id > 0);
+CREATE OR REPLACE FUNCTION @extschema@.f() RETURNS text LANGUAGE sql AS $body$ SELECT '$$;' -- kept
+$body$;
+CREATE OR REPLACE FUNCTION @extschema@.g(int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN $1 > 0 THEN 1 END; SELECT 2; END;
+INSERT INTO @extschema@.a VALUES ('2');
+CREATE OR REPLACE VIEW @extschema@.v AS SELECT * FROM @extschema@.a;
+CREATE TRIGGER t BEFORE INSERT ON @extschema@.a EXECUTE FUNCTION @extschema@.f();
+GRANT SELECT ON @extschema@.a TO r;
+CREATE TABLE IF NOT EXISTS @extschema@.e (name text, is_builtin boolean);
+DELETE FROM @extschema@.c WHERE is_builtin;
+INSERT INTO @extschema@.c (name, is_builtin) VALUES ('kept', true);
+INSERT INTO @extschema@.c (name, is_builtin) VALUES ('otherwise', true);
+WITH made AS (INSERT INTO @extschema@.e (name, is_builtin) VALUES ('new', true) RETURNING name) INSERT INTO @extschema@.e (name) SELECT name FROM made;
+ALTER TABLE @extschema@.a DROP CONSTRAINT IF EXISTS a_gone;
+DROP INDEX IF EXISTS @extschema@.a_went;

@@ -120,20 +120,6 @@ BEGIN
 END
 $$;
 
--- An outgoing e-mail goes to the outbox in the transaction that writes it, where the tenant has a service for it.
-CREATE FUNCTION @extschema@.va_notifications_email() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	IF @extschema@.va_email_provider(NEW.tenant_id) IS NOT NULL THEN
-		PERFORM @extschema@.va_email_queue(NEW.id);
-	END IF;
-	RETURN NULL;
-END
-$$;
-CREATE TRIGGER notifications_email AFTER INSERT OR UPDATE OF status, scheduled_for ON @extschema@.notifications FOR EACH ROW
-	WHEN (NEW.channel = 'email' AND NEW.direction = 'outbound' AND NEW.status IN ('pending', 'queued'))
-	EXECUTE FUNCTION @extschema@.va_notifications_email();
-
 -- ---- the way out --------------------------------------------------------------------------------
 
 -- What stands in the link of a mail: tenant and address, sealed with the server's key, so that nobody can make one for

@@ -17,105 +17,50 @@ CREATE INDEX idx_lead_actions_due ON @extschema@.lead_actions (run_at) WHERE don
 
 -- ---- messages -----------------------------------------------------------------------------------
 
--- The kind of effect that carries a message of this channel for a tenant. Raises VA005 where there is none.
-CREATE FUNCTION @extschema@.va_message_kind(p_tenant uuid, p_channel text) RETURNS text
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+-- A tenant's own template takes the place of what was written in its name.
+CREATE FUNCTION @extschema@.va_notification_words() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_settings jsonb := (SELECT t.settings FROM @extschema@.tenants t WHERE t.id = p_tenant);
-	v_email text;
-BEGIN
-	IF p_channel IN ('sms', 'whatsapp') THEN
-		RETURN 'twilio.message';
-	ELSIF p_channel = 'email' THEN
-		v_email := @extschema@.va_setting(v_settings, 'email') ->> 'provider';
-		RETURN CASE v_email WHEN 'smtp' THEN 'smtp.mail' WHEN 'sendgrid' THEN 'sendgrid.mail'
-			ELSE CASE WHEN @extschema@.va_setting(v_settings, 'smtp') IS NOT NULL THEN 'smtp.mail' ELSE 'sendgrid.mail' END END;
-	END IF;
-	RAISE EXCEPTION 'nothing carries messages of the channel "%"', coalesce(p_channel, 'NULL') USING ERRCODE = 'VA005',
-		HINT = 'Channels are sms, whatsapp and email.';
-END
-$$;
-
--- Puts a pending message on its way: an effect of the outbox, keyed by the message, so that it is one however often
--- this is tried. A tenant's own template takes the place of what was written in its name before.
-CREATE FUNCTION @extschema@.va_notification_queue(p_notification @extschema@.notifications) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	n @extschema@.notifications := p_notification;
-	v_template @extschema@.message_templates;
+	v_template @extschema@.message_templates := @extschema@.va_template_find(NEW.tenant_id, NEW.template_id, NEW.channel,
+		@extschema@.va_lead_language(NEW.tenant_id, NEW.lead_id));
 	v_values jsonb;
 BEGIN
-	IF n.template_id IS NOT NULL THEN
-		v_template := @extschema@.va_template_find(n.tenant_id, n.template_id, n.channel, @extschema@.va_lead_language(n.tenant_id, n.lead_id));
-		IF v_template.id IS NOT NULL AND (v_template.tenant_id IS NOT NULL OR n.body IS NULL) THEN
-			v_values := @extschema@.va_template_values(n.tenant_id, n.lead_id, n.template_data);
-			n.body := @extschema@.va_template_fill(v_template.body, v_values);
-			n.subject := left(coalesce(@extschema@.va_template_fill(v_template.subject, v_values), n.subject), 255);
-		END IF;
+	IF v_template.id IS NOT NULL AND (v_template.tenant_id IS NOT NULL OR NEW.body IS NULL) THEN
+		v_values := @extschema@.va_template_values(NEW.tenant_id, NEW.lead_id, NEW.template_data);
+		NEW.body := @extschema@.va_template_fill(v_template.body, v_values);
+		NEW.subject := left(coalesce(@extschema@.va_template_fill(v_template.subject, v_values), NEW.subject), 255);
 	END IF;
-	UPDATE @extschema@.notifications u SET status = 'queued', body = n.body, subject = n.subject WHERE u.id = n.id;
-	PERFORM @extschema@.va_outbox_add(n.tenant_id, @extschema@.va_message_kind(n.tenant_id, n.channel), n.id::text,
-		lane => CASE WHEN n.notification_type IN ('reply', 'confirmation', 'escalation') THEN 'live' END,
-		lead => n.lead_id, notification => n.id);
+	RETURN NEW;
 END
 $$;
+CREATE TRIGGER notifications_words BEFORE INSERT OR UPDATE OF body, template_data ON @extschema@.notifications FOR EACH ROW
+	WHEN (NEW.direction = 'outbound' AND NEW.status = 'pending' AND NEW.template_id IS NOT NULL)
+	EXECUTE FUNCTION @extschema@.va_notification_words();
 
--- The same, where a message that cannot be sent must hold up nothing: it fails, with the reason.
-CREATE FUNCTION @extschema@.va_notification_try(p_notification @extschema@.notifications) RETURNS boolean
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	PERFORM @extschema@.va_notification_queue(p_notification);
-	RETURN true;
-EXCEPTION
-	WHEN serialization_failure OR deadlock_detected OR query_canceled THEN
-		RAISE;
-	WHEN OTHERS THEN
-		UPDATE @extschema@.notifications u SET status = 'failed', error_message = SQLERRM WHERE u.id = p_notification.id;
-		RETURN false;
-END
-$$;
-
--- A message that is due as it is written goes at once. One that brings a created_at of its own is restored or copied:
--- va_notifications_due looks at it later.
+-- A message is an effect of the outbox from the transaction that writes it, keyed by its row and due at its time: moved,
+-- it waits, withdrawn, it is passed over. Without a service that carries it, it stays pending.
 CREATE FUNCTION @extschema@.va_notification_written() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	-- Somebody waits for these: a person on the line, or one at the screen.
+	v_lane text := CASE WHEN NEW.notification_type IN ('confirmation', 'escalation', 'assignment', 'message', 'reply') THEN 'live' END;
 BEGIN
-	PERFORM @extschema@.va_notification_try(NEW);
+	IF NEW.channel = 'email' AND @extschema@.va_email_provider(NEW.tenant_id) IS NOT NULL THEN
+		PERFORM @extschema@.va_email_queue(NEW.id, v_lane);
+	ELSIF NEW.channel IN ('sms', 'whatsapp') AND @extschema@.va_tenant_account(NEW.tenant_id) IS NOT NULL THEN
+		PERFORM @extschema@.va_message_queue(NEW.id, v_lane);
+	END IF;
 	RETURN NULL;
 END
 $$;
+-- A row that brings a created_at of its own is restored or copied, and the outbox with it.
 CREATE TRIGGER notifications_written AFTER INSERT ON @extschema@.notifications FOR EACH ROW
-	WHEN (NEW.direction = 'outbound' AND NEW.status = 'pending' AND NEW.created_at = now()
-		AND coalesce(NEW.scheduled_for, now()) <= now())
+	WHEN (NEW.direction = 'outbound' AND NEW.status IN ('pending', 'queued') AND NEW.created_at = now())
 	EXECUTE FUNCTION @extschema@.va_notification_written();
-
--- Puts messages whose time has come on their way; returns how many it dealt with. For the scheduler.
-CREATE FUNCTION @extschema@.va_notifications_due("limit" integer DEFAULT 100) RETURNS integer
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	n @extschema@.notifications;
-	v_count integer := 0;
-BEGIN
-	FOR n IN
-		SELECT * FROM @extschema@.notifications d
-		WHERE d.status = 'pending' AND d.scheduled_for <= now() AND d.direction = 'outbound'
-		ORDER BY d.scheduled_for LIMIT greatest("limit", 0) FOR UPDATE SKIP LOCKED
-	LOOP
-		v_count := v_count + 1;
-		PERFORM @extschema@.va_notification_try(n);
-	END LOOP;
-	RETURN v_count;
-END
-$$;
-
--- When the next one is due; NULL without any.
-CREATE FUNCTION @extschema@.va_notifications_next() RETURNS timestamptz
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	RETURN (SELECT d.scheduled_for FROM @extschema@.notifications d
-			WHERE d.status = 'pending' AND d.direction = 'outbound' ORDER BY d.scheduled_for LIMIT 1);
-END
-$$;
+CREATE TRIGGER notifications_moved AFTER UPDATE OF scheduled_for, status ON @extschema@.notifications FOR EACH ROW
+	WHEN (NEW.direction = 'outbound' AND NEW.status = 'pending'
+		AND (NEW.scheduled_for < OLD.scheduled_for OR OLD.status IN ('failed', 'cancelled')))
+	EXECUTE FUNCTION @extschema@.va_notification_written();
 
 -- Writes to a lead: a text of one's own, or a template. at: not before. later: when the rules of contact do not allow
 -- it then, as soon as they do; otherwise that is an error. Returns the message's id (notifications.id).
@@ -439,5 +384,4 @@ CREATE TRIGGER calls_task AFTER UPDATE OF status ON @extschema@.calls FOR EACH R
 
 GRANT EXECUTE ON FUNCTION @extschema@.va_send_message(uuid, text, text, text, text, jsonb, timestamptz, boolean, text)
 	TO voiceagent_admin, voiceagent_agent;
-GRANT EXECUTE ON FUNCTION @extschema@.va_notifications_due(integer), @extschema@.va_notifications_next(),
-	@extschema@.va_lead_actions_due(integer), @extschema@.va_lead_actions_next() TO voiceagent_admin;
+GRANT EXECUTE ON FUNCTION @extschema@.va_lead_actions_due(integer), @extschema@.va_lead_actions_next() TO voiceagent_admin;

@@ -9,7 +9,6 @@ ALTER TABLE @extschema@.notifications
 CREATE INDEX idx_notifications_message_id ON @extschema@.notifications (tenant_id, message_id) WHERE message_id IS NOT NULL;
 CREATE UNIQUE INDEX idx_notifications_inbound ON @extschema@.notifications (tenant_id, message_id)
 	WHERE channel = 'email' AND direction = 'inbound';
-CREATE INDEX idx_notifications_external ON @extschema@.notifications (tenant_id, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX idx_notifications_reply_to ON @extschema@.notifications (reply_to_id) WHERE reply_to_id IS NOT NULL;
 
 -- What SendGrid told, each event once.
@@ -120,20 +119,6 @@ BEGIN
 	RETURN v_id;
 END
 $$;
-
--- An outgoing e-mail goes to the outbox in the transaction that writes it, where the tenant has a service for it.
-CREATE FUNCTION @extschema@.va_notifications_email() RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	IF @extschema@.va_email_provider(NEW.tenant_id) IS NOT NULL THEN
-		PERFORM @extschema@.va_email_queue(NEW.id);
-	END IF;
-	RETURN NULL;
-END
-$$;
-CREATE TRIGGER notifications_email AFTER INSERT OR UPDATE OF status, scheduled_for ON @extschema@.notifications FOR EACH ROW
-	WHEN (NEW.channel = 'email' AND NEW.direction = 'outbound' AND NEW.status IN ('pending', 'queued'))
-	EXECUTE FUNCTION @extschema@.va_notifications_email();
 
 -- ---- the way out --------------------------------------------------------------------------------
 
@@ -390,7 +375,7 @@ DECLARE
 BEGIN
 	CASE p_outcome
 		WHEN 'done' THEN
-			UPDATE @extschema@.notifications n SET sent_at = coalesce(n.sent_at, now()), error_message = NULL,
+			UPDATE @extschema@.notifications n SET sent_at = coalesce(n.sent_at, now()), error_message = NULL, error_code = NULL, error_hint = NULL,
 				status = CASE WHEN @extschema@.va_email_rank(n.status) < 3 THEN 'sent' ELSE n.status END,
 				external_id = coalesce(left(p_result ->> 'message_id', 100), n.external_id)
 			WHERE n.id = o.notification_id AND n.tenant_id = o.tenant_id;
@@ -398,7 +383,7 @@ BEGIN
 			UPDATE @extschema@.notifications n SET error_message = 'It is not known whether this e-mail was sent: ' || coalesce(v_words, 'no answer came')
 			WHERE n.id = o.notification_id AND n.tenant_id = o.tenant_id AND @extschema@.va_email_rank(n.status) < 3;
 		ELSE
-			UPDATE @extschema@.notifications n SET error_message = coalesce(n.error_message, v_words),
+			UPDATE @extschema@.notifications n SET error_message = coalesce(n.error_message, v_words), error_code = p_result ->> 'code', error_hint = p_result ->> 'hint',
 				status = CASE p_outcome WHEN 'skipped' THEN 'cancelled' ELSE 'failed' END
 			WHERE n.id = o.notification_id AND n.tenant_id = o.tenant_id AND n.status IN ('pending', 'queued', 'sending');
 	END CASE;

@@ -264,6 +264,49 @@ job_http(struct job *job, const struct http_options *options, job_next next)
 	return false;
 }
 
+/* ---- giving up ---- */
+
+static void
+abandon(struct job *job)
+{
+	if (job->call != NULL)
+		http_client_cancel(job->call);
+	job->call = NULL;
+	if (job->provider != NULL && job->provider->abandon != NULL)
+		job->provider->abandon(job);
+}
+
+static bool
+surely_unsent(const struct job *job)
+{
+	return job->exchanged && !job->sent && (job->call == NULL || !http_client_sent(job->call));
+}
+
+static void
+release(struct job *job)
+{
+	struct dispatcher *d = job->dispatcher;
+	struct json_object *said;
+
+	abandon(job);
+	if (job->sent)
+	{
+		/* The provider found out that something had been sent after all. */
+		struct job_verdict verdict = {
+			.outcome = JOB_UNKNOWN,
+			.code = "dispatcher_stopped",
+			.text = "the dispatcher was stopped before the service had answered",
+			.retry_after_s = -1};
+
+		job_finish(job, &verdict);
+		return;
+	}
+	said = verdict_begin(job, "released");
+	d->counters.released++;
+	job_free(job);
+	settling_add(d->settling, said);
+}
+
 /* ---- the beginning ---- */
 
 static const struct provider *
@@ -321,7 +364,9 @@ job_begin(struct dispatcher *d, struct json_object *said, uint64_t claimed_us)
 		d->counters.looks++;
 	else
 		d->counters.attempts++;
-	if (job->provider == NULL)
+	if (loop_now_us() - claimed_us > (uint64_t) timeout_ms * 500)
+		release(job); /* the database took its time: too little of the lease is left */
+	else if (job->provider == NULL)
 		job_fail(job, "no_provider", "Install the version of the program that the extension has.",
 				 "this program knows no provider for %s", json_text(said, "kind", ""));
 	else if (job->look && job->provider->reconcile == NULL)
@@ -330,49 +375,6 @@ job_begin(struct dispatcher *d, struct json_object *said, uint64_t claimed_us)
 		job->provider->reconcile(job);
 	else
 		job->provider->perform(job);
-}
-
-/* ---- giving up ---- */
-
-static void
-abandon(struct job *job)
-{
-	if (job->call != NULL)
-		http_client_cancel(job->call);
-	job->call = NULL;
-	if (job->provider->abandon != NULL)
-		job->provider->abandon(job);
-}
-
-static bool
-surely_unsent(const struct job *job)
-{
-	return job->exchanged && !job->sent && (job->call == NULL || !http_client_sent(job->call));
-}
-
-static void
-release(struct job *job)
-{
-	struct dispatcher *d = job->dispatcher;
-	struct json_object *said;
-
-	abandon(job);
-	if (job->sent)
-	{
-		/* The provider found out that something had been sent after all. */
-		struct job_verdict verdict = {
-			.outcome = JOB_UNKNOWN,
-			.code = "dispatcher_stopped",
-			.text = "the dispatcher was stopped before the service had answered",
-			.retry_after_s = -1};
-
-		job_finish(job, &verdict);
-		return;
-	}
-	said = verdict_begin(job, "released");
-	d->counters.released++;
-	job_free(job);
-	settling_add(d->settling, said);
 }
 
 void

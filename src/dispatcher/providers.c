@@ -6,6 +6,7 @@
 #include "dispatcher/announce.h"
 #include "dispatcher/google.h"
 #include "dispatcher/job.h"
+#include "dispatcher/odoo.h"
 #include "dispatcher/sendgrid.h"
 #include "dispatcher/sink.h"
 #include "dispatcher/smtp.h"
@@ -15,6 +16,7 @@
 const struct provider *const providers[] = {
 	&google_provider,
 	&hook_provider,
+	&odoo_provider,
 	&otlp_provider,
 	&push_provider,
 	&sendgrid_provider,

@@ -17,6 +17,7 @@
 #include "gateway/files.h"
 #include "gateway/mail_routes.h"
 #include "gateway/media.h"
+#include "gateway/odoo_hook.h"
 #include "gateway/signature.h"
 #include "gateway/text.h"
 #include "gateway/voice.h"
@@ -33,7 +34,8 @@ enum route_kind
 	ROUTE_STREAM,
 	ROUTE_FILE,
 	ROUTE_CALLBACK,
-	ROUTE_TWIML
+	ROUTE_TWIML,
+	ROUTE_ODOO /* the path goes on: a token */
 };
 
 struct route
@@ -52,6 +54,7 @@ static const struct route routes[] = {
 	{"GET", "/files/", ROUTE_FILE, SQL_COUNT, NULL},
 	{"GET", "/health", ROUTE_HEALTH, SQL_COUNT, NULL},
 	{"GET", "/media-stream", ROUTE_STREAM, SQL_COUNT, NULL},
+	{"POST", ODOO_HOOK_PATH, ROUTE_ODOO, SQL_COUNT, NULL},
 	{"POST", "/webhook/sms/incoming", ROUTE_CALLBACK, SQL_SMS_INCOMING, MESSAGE},
 	{"POST", "/webhook/sms/status", ROUTE_CALLBACK, SQL_MESSAGE_STATUS, MESSAGE},
 	{"POST", "/webhook/voice/after-stream", ROUTE_TWIML, SQL_WEBHOOK_AFTER_STREAM, CALL},
@@ -340,6 +343,8 @@ on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
 		gateway_reject(g, REJECT_METHOD);
 		answer_plain(ex, 426, "a WebSocket is expected\n", "Upgrade: websocket\r\n");
 	}
+	else if (route->kind == ROUTE_ODOO)
+		odoo_hook(g, ex, req, urls_route(&g->urls, req->path) + strlen(route->path));
 	else
 		on_webhook(g, ex, req, route, received_us);
 }

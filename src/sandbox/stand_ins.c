@@ -9,6 +9,7 @@ const struct stand_in *const stand_ins[] = {
 	&google_stand_in,
 	&hooks_stand_in,
 	&ntfy_stand_in,
+	&odoo_stand_in,
 	&otlp_stand_in,
 	&recordings_stand_in,
 	&s3_stand_in,

@@ -1,7 +1,7 @@
 // outbox_client.mjs: the sides of the outbox's benchmark that are not ours: a service that notes when a
 // request arrives, a client that adds effects one by one, and the two baselines. Prints one flat JSON object.
 //
-//   node outbox_client.mjs latency COUNT GAP_MS         COMMIT sent → request there, effects of tenant $BENCH_TENANT
+//   node outbox_client.mjs latency COUNT GAP_MS         COMMIT answered → request there, effects of tenant $BENCH_TENANT
 //   node outbox_client.mjs loop COUNT URL               one connection: take a row, send, delete, again
 //   node outbox_client.mjs graphile COUNT URL           graphile-worker, its own table, 50 at once
 import http from 'node:http';
@@ -54,9 +54,9 @@ async function latency(count, gap) {
     const there = new Promise((resolve) => waiting.set(key, resolve));
     await c.query('BEGIN');
     await c.query("SELECT va_outbox_add($1, 'sink.post', $2, lane => 'live')", [process.env.BENCH_TENANT, key]);
-    const sent = now();
     await c.query('COMMIT');
-    times.push((await there) - sent);
+    const committed = now();
+    times.push(Math.max((await there) - committed, 0));
     await new Promise((resolve) => setTimeout(resolve, gap));
   }
   times.splice(0, Math.floor(count / 10)); // warming up
@@ -91,6 +91,8 @@ async function loop(count, url) {
 async function graphile(count, url) {
   const { run, runMigrations } = require('graphile-worker');
   const pool = new pg.Pool({ max: 20 });
+  pool.on('error', () => {});
+  pool.on('connect', (c) => c.on('error', () => {}));
   await runMigrations({ pgPool: pool });
   await pool.query("SELECT graphile_worker.add_job('effect', json_build_object('n', n)) FROM generate_series(1, $1::int) n", [count]);
   let done = 0, start, finish;

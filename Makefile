@@ -12,7 +12,7 @@
 # another goal was asked for, and their scripts call make again once the packages are there.
 
 developer_goals = help setup check demo bench lint format unit fuzz program clean-dev \
-	check-next check-fresh
+	check-next check-fresh check-peers
 
 # ---- the program and the tests of its parts: plain make, no PGXS --------------------------------
 
@@ -170,6 +170,7 @@ help:
 	@echo "make fuzz         only build the fuzz targets (clang)"
 	@echo "make bench        concurrent calls beside two relays; see docs/bench.md"
 	@echo "make lint format  the house style; format repairs what clang-format can"
+	@echo "make check-peers  against real servers (Odoo 19 in a chroot); those that cannot be had are skipped"
 	@echo "make check-next   the database tests on the PostgreSQL of Debian 13, in a chroot"
 	@echo "make check-fresh  demo and check on a fresh Debian 12, in a chroot"
 	@echo "make clean-dev    remove build/ altogether, chroots included"
@@ -188,6 +189,7 @@ demo:
 bench:
 	@test/tools/packages.sh build runtime bench
 	@MAKE='$(MAKE)' test/bench/run.sh
+	@MAKE='$(MAKE)' test/bench/outbox.sh
 
 lint:
 	@test/tools/lint.sh
@@ -197,6 +199,9 @@ format:
 
 check-next:
 	@MAKE='$(MAKE)' test/tools/chroot.sh next
+
+check-peers:
+	@MAKE='$(MAKE)' TEST_TIMEOUT=1800 test/tools/check.sh peers
 
 check-fresh:
 	@MAKE='$(MAKE)' test/tools/chroot.sh fresh

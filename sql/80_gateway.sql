@@ -31,7 +31,7 @@ BEGIN
 			|| CASE WHEN v_token IS NULL OR v_tokens -> v_account.sid ? v_token THEN '[]'
 					ELSE jsonb_build_array(v_token) END);
 	END LOOP;
-	RETURN jsonb_build_object('accounts', (
+	RETURN jsonb_build_object('email', @extschema@.va_gateway_email_config(), 'accounts', (
 		SELECT coalesce(jsonb_agg(jsonb_build_object('account_sid', e.key, 'tokens', e.value) ORDER BY e.key), '[]')
 		FROM jsonb_each(v_tokens) e));
 END

@@ -154,8 +154,10 @@ CREATE FUNCTION @extschema@.va_microseconds(timestamptz) RETURNS bigint
 	RETURN (extract(epoch FROM $1) * 1000000)::bigint;
 
 -- When a channel has been tried as often as one may, from p_at on, as spans [[from, to], …]: from an attempt that fills a
--- limit until the oldest one that counts with it is a window ago.
-CREATE FUNCTION @extschema@.va_contact_spent(p_lead uuid, p_channel text, p_settings jsonb, p_at timestamptz) RETURNS jsonb
+-- limit until the oldest one that counts with it is a window ago. p_except: an attempt that is made again, and does not
+-- count against itself.
+CREATE FUNCTION @extschema@.va_contact_spent(p_lead uuid, p_channel text, p_settings jsonb, p_at timestamptz, p_except uuid DEFAULT NULL)
+	RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_day integer := nullif(@extschema@.va_contact_limit(p_settings, p_channel, 'day'), 0);
@@ -166,6 +168,7 @@ BEGIN
 			SELECT a.at, lag(a.at, v_day - 1) OVER o AS day_before, lag(a.at, v_week - 1) OVER o AS week_before
 			FROM @extschema@.contact_attempts a
 			WHERE a.lead_id = p_lead AND a.channel = p_channel AND a.at > p_at - interval '168 hours' AND isfinite(a.at)
+			  AND a.source_id IS DISTINCT FROM p_except
 			WINDOW o AS (ORDER BY a.at)),
 		spans AS (
 			SELECT at AS from_at, day_before + interval '24 hours' AS to_at FROM attempts
@@ -219,7 +222,8 @@ $$;
 
 -- Everything that decides when a lead may be contacted by these channels of core/cadence from p_at on, as
 -- va_cadence_allowed and va_cadence_replan take it (see src/pg/lead_plan.c). There is no other rule of contact.
-CREATE FUNCTION @extschema@.va_contact_rules(p_lead @extschema@.leads, p_channels text[], p_at timestamptz) RETURNS jsonb
+CREATE FUNCTION @extschema@.va_contact_rules(p_lead @extschema@.leads, p_channels text[], p_at timestamptz, p_except uuid DEFAULT NULL)
+	RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_tenant @extschema@.tenants;
@@ -237,7 +241,7 @@ BEGIN
 		'never', @extschema@.va_contact_never(p_lead, p_channels, v_tenant.settings),
 		'touch', coalesce(@extschema@.va_contact_touch(p_lead.id, p_at), '[]'),
 		'spent', (SELECT coalesce(jsonb_object_agg(c.name, c.spans) FILTER (WHERE c.spans IS NOT NULL), '{}')
-				  FROM (SELECT x AS name, @extschema@.va_contact_spent(p_lead.id, @extschema@.va_contact_channel(x), v_tenant.settings, p_at) AS spans
+				  FROM (SELECT x AS name, @extschema@.va_contact_spent(p_lead.id, @extschema@.va_contact_channel(x), v_tenant.settings, p_at, p_except) AS spans
 						FROM unnest(p_channels) x WHERE @extschema@.va_contact_channel(x) IS NOT NULL) c));
 	IF 'human_call' = ANY (p_channels) THEN
 		v_week := @extschema@.va_tenant_week(p_lead.tenant_id);
@@ -253,11 +257,11 @@ $$;
 -- May a lead be contacted by these channels of core/cadence together, and when? allowed: those that may be used at all;
 -- due: the first instant from p_at on at which all of these may, NULL when there is none; why: why not at p_at, or
 -- why never.
-CREATE FUNCTION @extschema@.va_contact_when(p_lead @extschema@.leads, p_channels text[], p_at timestamptz,
+CREATE FUNCTION @extschema@.va_contact_when(p_lead @extschema@.leads, p_channels text[], p_at timestamptz, p_except uuid DEFAULT NULL,
 	OUT allowed text[], OUT due timestamptz, OUT why text) RETURNS record
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_rules jsonb := @extschema@.va_contact_rules(p_lead, p_channels, p_at);
+	v_rules jsonb := @extschema@.va_contact_rules(p_lead, p_channels, p_at, p_except);
 	v_never jsonb := v_rules -> 'never';
 	v_moved text[];
 BEGIN
@@ -273,8 +277,9 @@ BEGIN
 END
 $$;
 
--- The verdict on a lead's row, for functions that have it already.
-CREATE FUNCTION @extschema@.va_contact_verdict(p_lead @extschema@.leads, p_channel text, p_at timestamptz)
+-- The verdict on a lead's row, for functions that have it already. p_except: the message or call that it is about, when
+-- that is an attempt already.
+CREATE FUNCTION @extschema@.va_contact_verdict(p_lead @extschema@.leads, p_channel text, p_at timestamptz, p_except uuid DEFAULT NULL)
 	RETURNS TABLE (verdict text, until timestamptz, why text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -289,7 +294,7 @@ BEGIN
 		verdict := CASE WHEN why IS NULL THEN 'yes' ELSE 'never' END;
 	ELSE
 		v_when := @extschema@.va_contact_when(p_lead, ARRAY[CASE WHEN v_channel <> 'call' THEN v_channel
-			WHEN lower(p_channel) = 'human_call' THEN 'human_call' ELSE 'ai_call' END], p_at);
+			WHEN lower(p_channel) = 'human_call' THEN 'human_call' ELSE 'ai_call' END], p_at, p_except);
 		why := v_when.why;
 		verdict := CASE WHEN v_when.allowed = '{}' THEN 'never' WHEN v_when.due = p_at THEN 'yes' ELSE 'not_now' END;
 		until := CASE verdict WHEN 'not_now' THEN v_when.due END;

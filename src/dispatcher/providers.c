@@ -3,12 +3,20 @@
  */
 #include <stddef.h>
 
+#include "dispatcher/google.h"
 #include "dispatcher/job.h"
+#include "dispatcher/odoo.h"
+#include "dispatcher/sendgrid.h"
 #include "dispatcher/sink.h"
+#include "dispatcher/smtp.h"
 #include "dispatcher/twilio.h"
 
 const struct provider *const providers[] = {
+	&google_provider,
+	&odoo_provider,
+	&sendgrid_provider,
 	&sink_provider,
+	&smtp_provider,
 	&twilio_provider,
 	NULL,
 };

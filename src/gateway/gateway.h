@@ -13,6 +13,7 @@
 #include "gateway/call_index.h"
 #include "gateway/credentials.h"
 #include "gateway/ended.h"
+#include "gateway/mail_keys.h"
 #include "gateway/settings.h"
 #include "gateway/sql.h"
 #include "gateway/urls.h"
@@ -68,6 +69,7 @@ struct gateway
 	struct http_server *server;
 	struct settings settings;
 	struct credentials credentials;
+	struct mail_keys mail_keys;
 	struct urls urls;
 	struct sql sql;
 	struct counters counters;

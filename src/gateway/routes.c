@@ -14,7 +14,9 @@
 
 #include "core/form.h"
 #include "core/json.h"
+#include "gateway/mail_routes.h"
 #include "gateway/media.h"
+#include "gateway/odoo_hook.h"
 #include "gateway/signature.h"
 #include "gateway/text.h"
 #include "gateway/voice.h"
@@ -30,7 +32,8 @@ enum route_kind
 	ROUTE_HEALTH,
 	ROUTE_STREAM,
 	ROUTE_CALLBACK,
-	ROUTE_TWIML
+	ROUTE_TWIML,
+	ROUTE_ODOO /* the path goes on: a token */
 };
 
 struct route
@@ -48,6 +51,7 @@ struct route
 static const struct route routes[] = {
 	{"GET", "/health", ROUTE_HEALTH, SQL_COUNT, NULL},
 	{"GET", "/media-stream", ROUTE_STREAM, SQL_COUNT, NULL},
+	{"POST", ODOO_HOOK_PATH, ROUTE_ODOO, SQL_COUNT, NULL},
 	{"POST", "/webhook/sms/incoming", ROUTE_CALLBACK, SQL_SMS_INCOMING, MESSAGE},
 	{"POST", "/webhook/sms/status", ROUTE_CALLBACK, SQL_MESSAGE_STATUS, MESSAGE},
 	{"POST", "/webhook/voice/after-stream", ROUTE_TWIML, SQL_WEBHOOK_AFTER_STREAM, CALL},
@@ -65,6 +69,13 @@ static const struct route routes[] = {
 	{"POST", "/webhook/whatsapp/status", ROUTE_CALLBACK, SQL_MESSAGE_STATUS, MESSAGE},
 };
 
+static bool
+is_path(const struct route *route, const char *path)
+{
+	return route->kind == ROUTE_ODOO ? strncmp(path, route->path, strlen(route->path)) == 0
+									 : strcmp(path, route->path) == 0;
+}
+
 static const struct route *
 find_route(const struct gateway *g, const struct http_request *req)
 {
@@ -73,7 +84,7 @@ find_route(const struct gateway *g, const struct http_request *req)
 					  g->settings.media_port != g->settings.http_port;
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-		if (strcmp(routes[i].path, path) == 0 &&
+		if (is_path(&routes[i], path) &&
 			(!media_only || routes[i].kind == ROUTE_STREAM || routes[i].kind == ROUTE_HEALTH))
 			return &routes[i];
 	return NULL;
@@ -295,6 +306,8 @@ on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
 	uint64_t received_us = loop_now_us();
 	char allow[64];
 
+	if (route == NULL && mail_routes_serve(g, ex, req))
+		return;
 	if (route == NULL)
 	{
 		turn_away(g, ex, REJECT_NOT_FOUND, 404, "no such path\n");
@@ -314,6 +327,8 @@ on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
 		gateway_reject(g, REJECT_METHOD);
 		answer_plain(ex, 426, "a WebSocket is expected\n", "Upgrade: websocket\r\n");
 	}
+	else if (route->kind == ROUTE_ODOO)
+		odoo_hook(g, ex, req, urls_route(&g->urls, req->path) + strlen(route->path));
 	else
 		on_webhook(g, ex, req, route, received_us);
 }
@@ -333,4 +348,12 @@ on_upgrade(void *arg, const struct http_request *req, struct ws_limits *limits,
 	return media_upgrade(g, req, limits, ws_handlers, ws_arg, headers_of);
 }
 
-const struct http_server_handlers routes_handlers = {on_request, on_upgrade, NULL};
+static size_t
+body_limit(void *arg, struct http_exchange *ex, const struct http_request *req)
+{
+	size_t mail = mail_routes_limit(arg, ex, req);
+
+	return mail > 0 ? mail : ROUTES_MAX_BODY;
+}
+
+const struct http_server_handlers routes_handlers = {on_request, on_upgrade, NULL, body_limit};

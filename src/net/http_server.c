@@ -83,6 +83,7 @@ struct http_exchange
 	char *head_text;
 	char *path;
 	size_t body_size;
+	size_t max_body;
 	struct http_head head;
 	struct http_request request;
 };
@@ -377,7 +378,7 @@ read_body(struct http_conn *conn)
 	}
 	ex->request.body_len += got;
 	consume(conn, used);
-	if (ex->request.body_len > conn->server->max_body)
+	if (ex->request.body_len > ex->max_body)
 		body_too_large(conn);
 	else if (result == HTTP_CHUNKS_END)
 		dispatch(conn);
@@ -506,12 +507,16 @@ begin_request(struct http_conn *conn, size_t head_len)
 	conn->exchange = ex;
 	consume(conn, head_len);
 	status = describe_request(conn, ex, head_len);
+	ex->max_body = conn->server->max_body;
+	if (status == 0 && conn->server->handlers.body_limit != NULL)
+		ex->max_body =
+			conn->server->handlers.body_limit(conn->server->handlers.arg, ex, &ex->request);
 	if (status != 0)
 		refuse(conn, status, NULL);
 	else if (http_has_token(http_head_get(&ex->head, "upgrade"), "websocket") &&
 			 http_has_token(http_head_get(&ex->head, "connection"), "upgrade"))
 		upgrade(conn);
-	else if (ex->head.length > conn->server->max_body)
+	else if (ex->head.length > ex->max_body)
 		body_too_large(conn);
 	else if (!ex->head.chunked && ex->head.length == 0)
 		dispatch(conn);

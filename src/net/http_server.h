@@ -43,6 +43,8 @@ struct http_server_handlers
 				   const struct ws_handlers **ws_handlers, void **ws_arg,
 				   struct http_exchange *headers_of);
 	void *arg;
+	/* How many bytes of body a request may have, once its head is known; NULL: max_body, all. */
+	size_t (*body_limit)(void *arg, struct http_exchange *ex, const struct http_request *req);
 };
 
 struct http_server_options

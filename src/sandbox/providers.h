@@ -6,6 +6,9 @@
 
 #include "sandbox/stand_in.h"
 
+extern const struct stand_in google_stand_in;
+extern const struct stand_in odoo_stand_in;
+extern const struct stand_in sendgrid_stand_in;
 extern const struct stand_in sink_stand_in;
 extern const struct stand_in twilio_stand_in;
 

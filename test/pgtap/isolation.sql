@@ -128,7 +128,7 @@ SELECT set_config('voiceagent.tenant_id', :'mine', false) \g /dev/null
 SELECT 'SET ROLE voiceagent_agent' UNION ALL
 SELECT format('COPY %s (%s) TO STDOUT', r.tab, r.columns) FROM (
 	SELECT t.tab, (SELECT string_agg(quote_ident(a.attname), ', ') FROM pg_attribute a
-		WHERE a.attrelid = t.tab AND a.attnum > 0 AND NOT a.attisdropped AND has_column_privilege('voiceagent_agent', t.tab, a.attnum, 'SELECT')) AS columns
+		WHERE a.attrelid = t.tab AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND has_column_privilege('voiceagent_agent', t.tab, a.attnum, 'SELECT')) AS columns
 	FROM tenant_tables t) r WHERE r.columns IS NOT NULL UNION ALL
 SELECT format('COPY (SELECT * FROM %s) TO STDOUT', tab) FROM tenant_views WHERE has_table_privilege('voiceagent_agent', tab, 'SELECT') \gexec
 \o

@@ -122,7 +122,7 @@ ALTER TABLE leads DISABLE TRIGGER leads_touch;
 UPDATE leads SET engagement_score = 0.5, engaged_at = now() - interval '30 days', updated_at = now() - interval '30 days' WHERE first_name LIKE 'Fading%';
 ALTER TABLE leads ENABLE TRIGGER leads_touch;
 SELECT is(va_engagement_fade(1), 1, 'in portions'), is(va_engagement_fade(), 1, 'the rest'), is(va_engagement_fade(), 0, 'once a day');
-SELECT is((SELECT array_agg(first_name || ' ' || engagement_score ORDER BY first_name) FROM leads WHERE first_name LIKE 'Fading%'), '{"Fading archived 0.5","Fading closed_won 0.5","Fading new 0.25","Fading qualified 0.25"}', 'open leads have faded, closed ones stay'), is((SELECT count(*)::int FROM leads WHERE first_name LIKE 'Fading%' AND lead_score = va_bant_score(qualification_data, engagement_score, va_lead_criteria(tenant_id))), 4, 'and the score with them');
+SELECT is((SELECT array_agg(first_name || ' ' || round(engagement_score::numeric, 3) ORDER BY first_name) FROM leads WHERE first_name LIKE 'Fading%'), '{"Fading archived 0.500","Fading closed_won 0.500","Fading new 0.250","Fading qualified 0.250"}', 'open leads have faded, closed ones stay'), is((SELECT count(*)::int FROM leads WHERE first_name LIKE 'Fading%' AND lead_score = va_bant_score(qualification_data, engagement_score, va_lead_criteria(tenant_id))), 4, 'and the score with them');
 SELECT is((SELECT count(*)::int FROM leads WHERE first_name LIKE 'Fading%' AND updated_at > now() - interval '1 day'), 0, 'nobody has touched them');
 UPDATE leads SET company_name = 'x' WHERE first_name = 'Fading new';
 SELECT ok((SELECT updated_at > now() - interval '1 minute' FROM leads WHERE first_name = 'Fading new'), 'until somebody does');

@@ -3,6 +3,8 @@
 #
 #   chroot.sh next     build and database tests on Debian 13 and the PostgreSQL it carries; the folder
 #                      is kept, so that a second run needs no downloads
+#   chroot.sh odoo     a Debian 13 with Odoo 19 from Debian's packages in build/chroot-odoo, kept; for
+#                      test/peers/odoo.sh. Ends with 1, the reason in the last line, where it cannot be had
 #   chroot.sh fresh    the README's two commands on a Debian 12 with nothing but make and git on it
 #   chroot.sh unmount  fails when something is mounted below build/ (make clean-dev asks)
 #
@@ -153,9 +155,46 @@ run_fresh()
   return $status
 }
 
+# What stands in the way of a Debian 13 with Odoo goes to the log; its last line says what it was.
+run_odoo()
+{
+  local tree=$BUILD/chroot-odoo log=$BUILD/chroot-odoo.log why
+  [ ! -e "$tree/.installed" ] || return 0
+  why=$(obstacle)
+  if [ -n "$why" ]; then
+    echo "$why"
+    return 1
+  fi
+  if ! make_base trixie; then
+    echo "debootstrap failed (no network?)"
+    return 1
+  fi
+  unpack trixie "$tree"
+  cp -L /etc/resolv.conf "$tree/etc/resolv.conf" 2>/dev/null || true
+  # Nothing may start in there, and of unstable only this package is wanted: its dependencies are those
+  # of Debian 13, whose Python it needs.
+  printf '#!/bin/sh\nexit 101\n' >"$tree/usr/sbin/policy-rc.d"
+  chmod 755 "$tree/usr/sbin/policy-rc.d"
+  echo "deb ${MIRROR:-http://deb.debian.org/debian} sid main" >"$tree/etc/apt/sources.list.d/sid.list"
+  printf 'Package: *\nPin: release n=sid\nPin-Priority: 100\n' >"$tree/etc/apt/preferences.d/sid"
+  # shellcheck disable=SC2016
+  if ! timeout 900 unshare --mount --propagation private bash -c '
+    set -e
+    mount -t proc proc "$1/proc"
+    exec chroot "$1" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+      bash -c "apt-get -q -o Acquire::Check-Valid-Until=false update &&
+        apt-get -q -y --no-install-recommends install tzdata tzdata-legacy odoo-19"' odoo "$tree" >"$log" 2>&1; then
+    tail -n 3 "$log"
+    echo "the package odoo-19 cannot be installed (see build/chroot-odoo.log)"
+    return 1
+  fi
+  touch "$tree/.installed"
+}
+
 mkdir -p "$BUILD"
 case ${1:-} in
   next) run_next ;;
+  odoo) run_odoo ;;
   fresh) run_fresh ;;
   unmount) nothing_is_mounted ;;
   *) sed -n 's/^# \{0,1\}//p;/^set/q' "$0"; exit 2 ;;

@@ -1,0 +1,259 @@
+#!/bin/bash
+# odoo.sh: leads, contacts, calls, tasks and appointments to the stand-in for Odoo, over each of its
+# transports; every kind of failure, and what the user sees of it in odoo_sync_status, in the reason
+# beside it, and in the effect's story; never two records of one lead.
+# shellcheck source=../tools/cluster.sh
+. "$(dirname "$0")/../tools/cluster.sh"
+# shellcheck source=../tools/tap.sh
+. "$(dirname "$0")/../tools/tap.sh"
+# shellcheck source=../tools/providers.sh
+. "$(dirname "$0")/../tools/providers.sh"
+
+outbox_start voiceagent.allow_private_urls=on voiceagent.gateway_workers=1 || exit 1
+va_psql -c "UPDATE outbox_kinds SET timeout_ms = 4000 WHERE kind LIKE 'odoo.%'" \
+  -c "INSERT INTO settings (name, value) VALUES ('outbox_limits', '{\"odoo\": {\"breaker_failures\": 1000}}')"
+
+row()
+{
+  va_psql -c "$1"
+}
+
+# tenant NAME PATH SETTINGS [KEY]: one with an Odoo at this path of the stand-in; waits for its check.
+tenant()
+{
+  tenant=$(row "SELECT va_tenant_create('$1', 'general', NULL, settings => jsonb_build_object('odoo', jsonb_build_object('url', '$PROVIDERS_URL/odoo$2',
+    'database', 'sandbox', 'login', 'bot@example.test', 'pull_minutes', 0) || '$3'))")
+  [ "${4:-sandbox-key}" = none ] || row "SELECT va_secret_set('$tenant', 'odoo_api_key', '${4:-sandbox-key}')"
+  [ -n "$tenant" ] || { ok 'a tenant is made' false; done_testing; exit 1; }
+  va_wait_for "SELECT state <> 'unchecked' AND NOT EXISTS (SELECT FROM outbox WHERE tenant_id = '$tenant' AND kind = 'odoo.check')
+    FROM odoo_connections WHERE tenant_id = '$tenant'" 20
+}
+
+connection()
+{
+  row "SELECT concat_ws(' ', state, transport, version, error ->> 'code') FROM odoo_connections WHERE tenant_id = '$tenant'"
+}
+
+# what happens is not to be waited for: effects that are due later, and looks at unknown outcomes, are due now
+hurry()
+{
+  row "UPDATE outbox SET run_at = now() WHERE tenant_id = '$tenant' AND state IN ('later', 'unknown') AND kind LIKE 'odoo.%'
+    AND coalesce(last_error ->> 'code', '') NOT IN ('rate_limited')"
+}
+
+quiet()
+{
+  hurry
+  va_is_true "SELECT NOT EXISTS (SELECT FROM outbox WHERE tenant_id = '$tenant')"
+}
+
+lead()
+{
+  # A number of its own for each, so that no two are one person.
+  local phone=$((1000 + $(row 'SELECT count(*) FROM leads')))
+  row "SELECT va_lead_capture('$tenant', '{\"name\": \"$1\", \"email\": \"${1// /.}@example.test\", \"phone\": \"+1202555$phone\", \"tags\": [\"vip\"]}')"
+}
+
+status()
+{
+  row "SELECT odoo_sync_status, coalesce(odoo_sync_error, '') FROM leads WHERE id = '$1'"
+}
+
+# made MODEL NAME: how many records of this name the stand-in has made
+made()
+{
+  grep -F "\"event\":\"created\"" "$PROVIDERS_LEDGER" | grep -F "\"id\":\"$1/" | grep -cF "\"what\":\"$2\""
+}
+
+# ---- every transport ------------------------------------------------------------------------------------
+
+walk()
+{
+  local name=$1 notes=$2 l a
+  l=$(lead "$name")
+  va_wait_until 20 quiet
+  is "$name: a lead arrives" "$(status "$l") $(made crm.lead "$name")" 'synced| 1'
+  row "UPDATE leads SET company_name = 'Acme' WHERE id = '$l'; SELECT va_lead_advance('$l', 'qualify')" >/dev/null
+  va_wait_until 20 quiet
+  is "$name: and its changes" "$(status "$l") $(made crm.lead "$name")" 'synced| 1'
+  a=$(row "SELECT va_appointment_book('$l', now() + interval '30 days', title => 'Meeting $name', force => true)")
+  row "INSERT INTO follow_up_tasks (tenant_id, lead_id, title, scheduled_for, is_ai_task) VALUES ('$tenant', '$l', 'Task $name', now(), false);
+    UPDATE calls SET status = 'completed' WHERE id = (SELECT id FROM calls LIMIT 0)"
+  row "INSERT INTO calls (tenant_id, lead_id, status, transcript) VALUES ('$tenant', '$l', 'in-progress', '[{\"role\": \"user\", \"text\": \"Good day\"}]');
+    UPDATE calls SET status = 'completed' WHERE lead_id = '$l'"
+  va_wait_until 30 quiet
+  is "$name: appointment, task and contact" "$(made calendar.event "Meeting $name") $(grep -c "\"id\":\"mail.activity/" "$PROVIDERS_LEDGER") $(row "SELECT odoo_event_id > 0 FROM appointments WHERE id = '$a'") $(made res.partner "$name")" \
+    "1 $(grep -c "\"id\":\"mail.activity/" "$PROVIDERS_LEDGER") t 1"
+  is "$name: the call as a note" "$(grep -cF '"id":"mail.message/' "$PROVIDERS_LEDGER")" "$notes"
+  row "SELECT va_lead_advance('$l', 'lose', 'Too expensive')" >/dev/null
+  va_wait_until 20 quiet
+  matches "$name: lost" "$(grep -F '"event":"written"' "$PROVIDERS_LEDGER" | tail -n 3)" 'active.*false.*probability|probability.*active.*false'
+  is "$name: nothing is left over" "$(row "SELECT string_agg(kind || ' ' || last_error::text, ' ') FROM outbox_dead WHERE tenant_id = '$tenant'")$(status "$l")" 'synced|'
+}
+
+tenant Json2 '' '{}'
+is 'Odoo 19 is found by itself' "$(connection)" 'ok json2 19'
+is 'its missing fields are made' "$(row "SELECT missing_fields FROM odoo_connections WHERE tenant_id = '$tenant'")" '{}'
+walk json2 1
+tenant Json17 /v17 '{}'
+is 'an older one too' "$(connection)" 'ok jsonrpc 17'
+walk jsonrpc 2
+tenant Xml /v17 '{"transport": "xmlrpc"}'
+is 'XML-RPC where it is wanted' "$(connection)" 'ok xmlrpc 17'
+walk xmlrpc 3
+tenant Rest '' '{"transport": "rest", "rest": {"reference_field": "x_va_reference"}}'
+is 'a REST gateway' "$(connection)" 'ok rest'
+row "SELECT va_odoo_check('$tenant')" >/dev/null
+curl -sS -o /dev/null "$PROVIDERS_URL/odoo/json/2/ir.model.fields/create" -H 'Authorization: Bearer sandbox-key' -H 'Content-Type: application/json' \
+  -d '{"vals_list": [{"name": "x_va_reference", "ttype": "char"}]}'
+walk rest 3
+tenant Plain /rest '{"transport": "rest"}'
+is 'one that can only take' "$(connection)" 'ok rest'
+l=$(lead plain)
+va_wait_until 20 quiet
+is 'it gets leads all the same' "$(status "$l" | cut -d '|' -f 1) $(made crm.lead plain)" 'synced 1'
+tenant OAuth '' '{"transport": "rest", "oauth": {"token_url": "'"$PROVIDERS_URL"'/odoo/oauth/token", "client_id": "c"}}' none
+row "SELECT va_secret_set('$tenant', 'odoo_oauth_client_secret', 'sandbox-secret')"
+va_wait_for "SELECT state = 'ok' FROM odoo_connections WHERE tenant_id = '$tenant'" 20
+l=$(lead oauth)
+va_wait_until 20 quiet
+is 'OAuth2 in the place of a key' "$(status "$l" | cut -d '|' -f 1) $(made crm.lead oauth)" 'synced 1'
+
+# ---- what is set up wrong -------------------------------------------------------------------------------
+
+tenant NoKey '' '{}' none
+is 'without a key' "$(connection)" 'broken access_denied'
+matches 'the user is told what to do' "$(row "SELECT error ->> 'text', error ->> 'hint' FROM odoo_connections WHERE tenant_id = '$tenant'")" "there is no key for Odoo\|Store it: va_secret_set"
+tenant BadKey '' '{}' wrong-key-0000
+is 'with a wrong key' "$(connection)" 'broken access_denied'
+l=$(lead badkey)
+va_wait_until 20 quiet
+matches 'its leads say so' "$(status "$l")" '^failed\|Odoo does not accept the key: .*va_secret_set'
+is 'and no secret is shown' "$(row "SELECT count(*) FROM odoo_connections WHERE error::text LIKE '%wrong-key-0000%'")" 0
+row "SELECT va_secret_set('$tenant', 'odoo_api_key', 'sandbox-key')"
+va_wait_for "SELECT odoo_sync_status = 'synced' FROM leads WHERE id = '$l'" 20
+is 'a right one mends it all' "$(connection) $(status "$l")" 'ok json2 19 synced|'
+tenant BadBase '' '{"database": "nope"}'
+is 'a wrong database' "$(connection)" 'broken wrong_database'
+tenant BadBase17 /v17 '{"database": "nope"}'
+is 'by JSON-RPC too' "$(connection)" 'broken wrong_database'
+tenant NotOdoo /rest '{}'
+is 'no Odoo there' "$(connection)" 'broken not_odoo'
+matches 'with words' "$(row "SELECT error ->> 'text', error ->> 'hint' FROM odoo_connections WHERE tenant_id = '$tenant'")" 'There is no Odoo at this address.*Correct .url.'
+
+# ---- the catalogue of failures --------------------------------------------------------------------------
+
+tenant Faults '' '{"contacts": false}'
+f='"prefix": "/odoo"'
+
+# catalogue NAME FAULT STATUS REASON STORY: one fault, one lead; what its row says at the end and while
+# it lasts, and a line of the effect's story. There is never more than one record.
+catalogue()
+{
+  local name=$1 l
+  provider_faults_clear
+  provider_fault "$2"
+  l=$(lead "$name")
+  va_wait_until 40 quiet
+  matches "$name: what the lead says" "$(status "$l")" "$3"
+  matches "$name: the story" "$(row "SELECT concat_ws(' | ', e.*) FROM (SELECT id FROM outbox_history WHERE lead_id = '$l' AND kind = 'odoo.lead' UNION ALL
+    SELECT id FROM outbox_dead WHERE lead_id = '$l' AND kind = 'odoo.lead') o, va_outbox_explain(o.id) e")" "$4"
+  ok "$name: one record at most" [ "$(made crm.lead "$name")" -le 1 ]
+  case $3 in *synced*) is "$name: and exactly one" "$(made crm.lead "$name")" 1 ;; esac
+}
+
+odoo_error()
+{
+  printf '"body": "{\\"name\\":\\"%s\\",\\"message\\":\\"%s\\",\\"arguments\\":[],\\"context\\":{},\\"debug\\":\\"\\"}"' "$1" "$2"
+}
+
+catalogue bad-request "{$f, \"path\": \"crm.lead/load\", \"status\": 400, \"times\": 1}" '^failed\|Odoo cannot read a value' 'HTTP 400|bad_value|cannot read'
+catalogue refused "{$f, \"path\": \"crm.lead/write\", \"status\": 422, \"times\": 1, $(odoo_error odoo.exceptions.ValidationError 'No such luck')}" \
+  '^failed\|Odoo refuses the values: No such luck' 'No such luck'
+catalogue no-right "{$f, \"path\": \"crm.lead\", \"status\": 403, \"times\": 1, $(odoo_error odoo.exceptions.AccessError 'Not allowed')}" \
+  '^failed\|Odoo.s user may not do this: Not allowed. Give the user the right' 'may not do this'
+catalogue unknown-field "{$f, \"path\": \"crm.lead/write\", \"status\": 500, \"times\": 1, $(odoo_error builtins.ValueError "Invalid field 'x_nope' in 'crm.lead'")}" \
+  "^failed\|Odoo has no such field: Invalid field 'x_nope'" 'x_nope'
+catalogue locked "{$f, \"path\": \"crm.lead\", \"status\": 409, \"times\": 1, $(odoo_error odoo.exceptions.LockError 'Locked')}" '^synced\|$' 'did not happen: busy|busy with the same record'
+catalogue serialization "{$f, \"path\": \"crm.lead/write\", \"status\": 500, \"times\": 1, $(odoo_error psycopg2.errors.SerializationFailure 'again')}" '^synced\|$' 'busy with the same record'
+catalogue limited "{$f, \"status\": 429, \"times\": 1}" '^synced\|$' 'too many requests'
+va_psql -c "UPDATE outbox_queues SET blocked_until = NULL"
+catalogue limited-politely "{$f, \"status\": 429, \"retry_after\": 2, \"times\": 1}" '^synced\|$' 'too many requests'
+catalogue down "{$f, \"status\": 503, \"times\": 1}" '^synced\|$' 'does not answer'
+va_psql -c "UPDATE outbox_queues SET blocked_until = NULL"
+catalogue proxy-before "{$f, \"path\": \"crm.lead/load\", \"status\": 502, \"times\": 1}" '^synced\|$' 'nobody knows whether it happened'
+catalogue proxy-after "{$f, \"path\": \"crm.lead/load\", \"status\": 504, \"when\": \"after\", \"times\": 1}" '^synced\|$' 'nobody knows whether it happened'
+catalogue slow "{$f, \"path\": \"crm.lead/load\", \"slow_ms\": 60000, \"times\": 1}" '^synced\|$' 'nobody knows whether it happened: timed out'
+catalogue cut-before "{$f, \"path\": \"crm.lead/load\", \"cut\": \"before\", \"times\": 1}" '^synced\|$' 'nobody knows'
+catalogue cut-after "{$f, \"path\": \"crm.lead/load\", \"cut\": \"after\", \"times\": 1}" '^synced\|$' 'nobody knows'
+catalogue cut-in-body "{$f, \"path\": \"crm.lead/load\", \"cut\": \"body\", \"times\": 1}" '^synced\|$' 'nobody knows|cut off'
+catalogue garbage "{$f, \"path\": \"crm.lead/load\", \"garbage\": true, \"times\": 1}" '^synced\|$' 'cannot be read'
+catalogue redirect "{$f, \"path\": \"crm.lead/load\", \"redirect\": \"$PROVIDERS_URL/odoo/web/login\", \"times\": 1}" '^failed\|There is no Odoo at this address' 'no Odoo at this address'
+provider_faults_clear
+is 'after a redirect nothing more is sent' "$(connection)" 'broken json2 19 not_odoo'
+row "SELECT va_odoo_check('$tenant')" >/dev/null
+va_wait_for "SELECT odoo_sync_status = 'synced' FROM leads WHERE email = 'redirect@example.test'" 20
+is 'until a check has succeeded' "$(connection) $(status "$(row "SELECT id FROM leads WHERE email = 'redirect@example.test'")")" 'ok json2 19 synced|'
+
+# A note is the one thing that Odoo cannot upsert: it is looked for by its Message-ID.
+l=$(row "SELECT id FROM leads WHERE email = 'garbage@example.test'")
+before=$(grep -cF '"id":"mail.message/' "$PROVIDERS_LEDGER")
+provider_fault "{$f, \"path\": \"message_post\", \"cut\": \"after\", \"times\": 1}"
+row "INSERT INTO calls (tenant_id, lead_id, status, transcript) VALUES ('$tenant', '$l', 'in-progress', '[{\"role\": \"user\", \"text\": \"Good day\"}]');
+  UPDATE calls SET status = 'completed' WHERE lead_id = '$l'"
+va_wait_until 30 quiet
+is 'a note whose answer was lost is not posted twice' "$(($(grep -cF '"id":"mail.message/' "$PROVIDERS_LEDGER") - before))" 1
+
+# Over a gateway that can only take nobody can look: a person decides.
+provider_faults_clear
+tenant Blind /rest '{"transport": "rest"}'
+provider_fault "{$f, \"path\": \"/api/v2/crm.lead\", \"cut\": \"after\", \"times\": 1}"
+l=$(lead blind)
+va_wait_for "SELECT odoo_sync_error LIKE 'No answer came%' FROM leads WHERE id = '$l'" 20
+matches 'in doubt: the lead says so' "$(status "$l")" '^syncing\|No answer came: whether Odoo has it is being looked at'
+row "UPDATE outbox SET run_at = now(), doubtful_since = now() - interval '2 hours' WHERE lead_id = '$l' AND state = 'unknown'"
+va_wait_for "SELECT count(*) = 1 FROM outbox_dead WHERE lead_id = '$l' AND outcome = 'unknown'" 20
+is 'and a person is asked, and nothing is sent again' "$(row "SELECT outcome FROM outbox_dead WHERE lead_id = '$l'") $(made crm.lead blind)" 'unknown 1'
+
+# ---- a webhook: Odoo tells, we ask -----------------------------------------------------------------------
+
+provider_faults_clear
+tenant Told '' '{"contacts": false}'
+l=$(lead told)
+va_wait_until 20 quiet
+hook=$(row "SELECT va_odoo_webhook('$tenant')")
+hook=http://127.0.0.1:$VA_HTTP_PORT/webhook/odoo/${hook##*/}
+their=$(row "SELECT odoo_lead_id FROM leads WHERE id = '$l'")
+tell()
+{
+  curl -sS -o /dev/null -w '%{http_code}' -X POST "$1" -H 'Content-Type: application/json' -d "$2"
+}
+curl -sS -o /dev/null "$PROVIDERS_URL/odoo/json/2/crm.lead/write" -H 'Authorization: Bearer sandbox-key' -H 'Content-Type: application/json' \
+  -d "{\"ids\": [$their], \"vals\": {\"stage_id\": 2, \"partner_name\": \"Theirs\"}}"
+va_wait_until 20 curl -sSf -o /dev/null "http://127.0.0.1:$VA_HTTP_PORT/health"
+is 'four webhooks of one change are taken' "$(for n in 1 2 3 4; do tell "$hook" "{\"_model\": \"crm.lead\", \"_id\": $their, \"write_date\": \"2026-12-01 00:00:00.5\"}"; done)" 200200200200
+va_wait_until 20 quiet
+is 'and are one question, whose answer comes back' "$(row "SELECT count(*) FROM outbox_history WHERE tenant_id = '$tenant' AND attempt_key LIKE 'hook:%'") $(row "SELECT status, company_name FROM leads WHERE id = '$l'")" '1 qualified|Theirs'
+is 'and nothing goes out again' "$(row "SELECT count(*) FROM outbox_history WHERE tenant_id = '$tenant' AND kind = 'odoo.lead'") $(status "$l")" '1 synced|'
+is 'a wrong token, no JSON, another lead, another method' "$(tell "${hook}x" '{"id": 1}') $(tell "$hook" 'x') $(tell "$hook" '{"id": 999999}') $(curl -sS -o /dev/null -w '%{http_code}' "$hook")" '404 400 200 405'
+
+# ---- two at once, and a tenant that has none -------------------------------------------------------------
+
+provider_faults_clear
+tenant Burst '' '{"contacts": false}'
+for n in 1 2 3 4 5 6 7 8; do
+  (va_psql -c "SELECT va_lead_capture('$tenant', '{\"email\": \"burst@example.test\", \"name\": \"Burst $n\"}')" >/dev/null) &
+  burst_pids+=($!)
+done
+wait "${burst_pids[@]}"
+va_wait_until 30 quiet
+l=$(row "SELECT id FROM leads WHERE email = 'burst@example.test'")
+is 'eight changes at once are one record' "$(status "$l") $(grep -F '"event":"created"' "$PROVIDERS_LEDGER" | grep -c '"what":"Burst [0-9]"')" 'synced| 1'
+is 'with the last of them' "$(grep -F "\"id\":\"crm.lead/$(row "SELECT odoo_lead_id FROM leads WHERE id = '$l'")\"" "$PROVIDERS_LEDGER" | grep -F '"event":"written"' | grep -o 'Burst [0-9]' | tail -n 1)" \
+  "$(row "SELECT concat_ws(' ', first_name, last_name) FROM leads WHERE id = '$l'")"
+row "UPDATE tenants SET settings = settings - 'odoo' WHERE id = '$tenant'"
+l=$(lead none)
+is 'without the setting nothing is pending and nothing waits' "$(status "$l") $(row "SELECT count(*) FROM outbox WHERE lead_id = '$l'")" 'disabled| 0'
+is 'no panic in the log' "$(grep -c -e PANIC -e 'signal 11' "$VA_LOG")" 0
+is 'no settle function failed' "$(row "SELECT count(*) FROM outbox_history WHERE settle_error IS NOT NULL AND kind LIKE 'odoo.%'") $(row "SELECT count(*) FROM outbox_dead WHERE settle_error IS NOT NULL AND kind LIKE 'odoo.%'")" '0 0'
+done_testing

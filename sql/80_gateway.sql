@@ -114,6 +114,7 @@ BEGIN
 	WHERE r.released_at IS NULL AND r.call_id IS NULL AND r.reserved_at < now() - interval '1 day';
 	PERFORM @extschema@.va_retention_apply(), @extschema@.va_criteria_recheck(), @extschema@.va_engagement_fade(),
 		@extschema@.va_outbox_forget();
+	PERFORM @extschema@.va_files_expire();
 	PERFORM @extschema@.va_funnel_compact();
 	-- Last: its locks are held until the transaction ends.
 	PERFORM @extschema@.va_events_maintain();

@@ -586,7 +586,7 @@ BEGIN
 END
 $$;
 
--- Takes everything personal out of calls; what is left are times, counts and results. Every column that is not
+-- Takes everything personal out of calls, their recordings at Twilio too; what is left are times, counts and results. Every column that is not
 -- named here as harmless is set to its default, so that a new one is erased unless somebody decides otherwise.
 CREATE FUNCTION @extschema@.va_calls_blank(p_calls uuid[]) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -598,6 +598,8 @@ DECLARE
 			'recording_duration', 'sentiment_score', 'outcome', 'created_at', 'updated_at', 'phone_number_id', 'campaign_id', 'dialed_at', 'answered_by'));
 	v_count integer;
 BEGIN
+	-- Not as an effect of the call, which is about to be forgotten with all that is the person's.
+	PERFORM @extschema@.va_recording_forget(c.tenant_id, NULL, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (p_calls);
 	EXECUTE format('UPDATE @extschema@.calls SET %s WHERE id = ANY ($1)', v_set) USING p_calls;
 	GET DIAGNOSTICS v_count = ROW_COUNT;
 	RETURN v_count;
@@ -605,7 +607,7 @@ END
 $$;
 
 -- Deletes the rows that a condition finds in each table, in an order that foreign keys allow: a table whose turn
--- comes too early is tried again after the others.
+-- comes too early is tried again after the others. Leads go last: what points at one might forget whose it is.
 CREATE FUNCTION @extschema@.va_person_delete(p_tenant uuid, p_leads uuid[], p_calls uuid[], p_addresses text[]) RETURNS jsonb
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -618,7 +620,7 @@ DECLARE
 BEGIN
 	LOOP
 		v_again := '{}';
-		FOR v_table IN SELECT t.* FROM @extschema@.va_person_tables() t WHERE t.name = ANY (v_left) LOOP
+		FOR v_table IN SELECT t.* FROM @extschema@.va_person_tables() t WHERE t.name = ANY (v_left) ORDER BY t.name = 'leads', t.name LOOP
 			BEGIN
 				EXECUTE format('DELETE FROM %s WHERE %s', v_table.tab, v_table.condition) USING p_tenant, p_leads, p_calls, p_addresses;
 				GET DIAGNOSTICS v_count = ROW_COUNT;
@@ -659,7 +661,6 @@ BEGIN
 	SELECT coalesce(jsonb_agg(jsonb_build_object('call_id', c.id, 'call_sid', c.twilio_call_sid, 'recording_sid', c.recording_sid,
 		'url', c.recording_url) ORDER BY c.id), '[]') INTO v_recordings
 	FROM @extschema@.calls c WHERE c.id = ANY (v_scope.calls) AND c.recording_url IS NOT NULL;
-	PERFORM @extschema@.va_recording_forget(c.tenant_id, c.id, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (v_scope.calls);
 	v_blanked := @extschema@.va_calls_blank(v_scope.calls);
 	v_deleted := @extschema@.va_person_delete(tenant, v_scope.leads, v_scope.calls, v_scope.addresses);
 	UPDATE @extschema@.do_not_contact d SET address = NULL WHERE d.tenant_id = tenant AND d.address = ANY (v_scope.addresses);
@@ -692,6 +693,7 @@ DECLARE
 	v_count integer;
 BEGIN
 	PERFORM @extschema@.va_recordings_expire(p_calls);
+	DELETE FROM @extschema@.stored_files f WHERE f.call_id = ANY (p_calls);
 	DELETE FROM @extschema@.conversation_sessions s WHERE s.call_id = ANY (p_calls);
 	UPDATE @extschema@.analytics_events e SET call_id = NULL WHERE e.call_id = ANY (p_calls);
 	FOR v_key IN
@@ -738,7 +740,7 @@ BEGIN
 		DELETE FROM @extschema@.tool_invocations i WHERE i.call_id = ANY (v_ids);
 		DELETE FROM @extschema@.conversation_sessions s WHERE s.call_id = ANY (v_ids);
 		UPDATE @extschema@.calls c SET transcript = '[]', transcript_summary = NULL, entities_extracted = '{}' WHERE c.id = ANY (v_ids);
-		v_done := v_done || jsonb_build_object('transcripts', cardinality(v_ids));
+		v_done := v_done || jsonb_build_object('transcripts', cardinality(v_ids) + @extschema@.va_files_forget(p_tenant, 'transcript', v_age, p_limit));
 	END IF;
 	v_age := @extschema@.va_retention_days(p_settings, 'recordings');
 	IF v_age IS NOT NULL THEN
@@ -746,7 +748,7 @@ BEGIN
 			AND c.recording_url IS NOT NULL LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
 		PERFORM @extschema@.va_recordings_expire(v_ids);
 		UPDATE @extschema@.calls c SET recording_url = NULL, recording_sid = NULL WHERE c.id = ANY (v_ids);
-		v_done := v_done || jsonb_build_object('recordings', cardinality(v_ids));
+		v_done := v_done || jsonb_build_object('recordings', cardinality(v_ids) + @extschema@.va_files_forget(p_tenant, 'recording', v_age, p_limit));
 	END IF;
 	v_age := @extschema@.va_retention_days(p_settings, 'calls');
 	IF v_age IS NOT NULL THEN
@@ -782,6 +784,7 @@ BEGIN
 		LOOP
 			-- By the lead's row alone: another lead of the same person may be alive.
 			PERFORM @extschema@.va_calls_blank(ARRAY(SELECT c.id FROM @extschema@.calls c WHERE c.lead_id = v_lead.id));
+			DELETE FROM @extschema@.stored_files f USING @extschema@.calls c WHERE c.id = f.call_id AND c.lead_id = v_lead.id;
 			PERFORM @extschema@.va_person_delete(p_tenant, ARRAY[v_lead.id], '{}', '{}');
 			v_ids := v_ids || v_lead.id;
 		END LOOP;

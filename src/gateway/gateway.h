@@ -36,6 +36,8 @@ enum rejection
 	REJECT_NOT_FOUND,
 	REJECT_TOKEN,
 	REJECT_BUSY,
+	REJECT_LINK, /* to a file: wrong, expired, or of a file that is gone */
+	REJECT_DOWNLOADS, /* too many at once */
 	REJECT_COUNT
 };
 
@@ -80,6 +82,7 @@ struct gateway
 	struct media *streams;
 	struct journal *closed_journals;
 	unsigned call_count;
+	unsigned download_count;
 	uint64_t next_call_id;
 	uint64_t started_us;
 	char name[64];

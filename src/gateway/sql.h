@@ -34,6 +34,7 @@ enum sql_id
 	SQL_EVENTS,
 	SQL_TOOL,
 	SQL_REPORT,
+	SQL_FILE_OPEN,
 	SQL_COUNT
 };
 

@@ -271,7 +271,9 @@ error_words(struct http_call *call)
 		case CURLE_OPERATION_TIMEDOUT: return timeout_words(call);
 		case CURLE_PEER_FAILED_VERIFICATION: return "certificate not accepted";
 		case CURLE_SSL_CONNECT_ERROR: return "TLS handshake failed";
-		case CURLE_GOT_NOTHING: return "connection closed without an answer";
+		case CURLE_GOT_NOTHING:
+		case CURLE_SEND_FAIL_REWIND: /* curl would have sent a body again that comes in pieces */
+			return "connection closed without an answer";
 		case CURLE_PARTIAL_FILE: return "answer cut off";
 		case CURLE_RECV_ERROR: return "connection lost while receiving";
 		case CURLE_SEND_ERROR: return "connection lost while sending";

@@ -190,7 +190,7 @@ INSERT INTO arguments VALUES ('tenant', 'tenants'), ('p_tenant', 'tenants'), ('l
 	('campaign', 'campaigns'), ('file', 'stored_files');
 -- and what the others get, where they have no default:
 CREATE TEMP TABLE samples (name text, value text);
-INSERT INTO samples VALUES ('event', 'qualify'), ('channel', 'sms'), ('address', '+15557779999'), ('granted', 'true'), ('data', '{"phone": "+15557770008"}'), ('phone', '+15557779999'), ('scheduled_at', '2030-01-07 10:00+00'), ('from', '2030-01-07 00:00+00'), ('to', '2030-01-08 00:00+00'), ('p_day', '2030-01-07');
+INSERT INTO samples VALUES ('event', 'qualify'), ('channel', 'sms'), ('address', '+15557779999'), ('granted', 'true'), ('data', '{"phone": "+15557770008"}'), ('phone', '+15557779999'), ('scheduled_at', '2030-01-07 10:00+00'), ('from', '2030-01-07 00:00+00'), ('to', '2030-01-08 00:00+00'), ('p_day', '2030-01-07'), ('content', 'x');
 
 CREATE TEMP VIEW callable AS
 SELECT p.oid, p.oid::regprocedure AS function, r.role, a.n, a.name, a.type, a.n > p.pronargs - p.pronargdefaults AS has_default
@@ -262,8 +262,8 @@ SELECT k.function, k.role, k.m, s AS statement, pg_temp.call(k.role, :'mine', s,
 	CASE WHEN k.m <> 0 THEN replace(pg_temp.call(k.role, :'mine', pg_temp.call_of(k.function, k.role, k.m, :'mine', :'theirs', nobody.id), :'theirs'), nobody.id::text, 'ID') END AS answer_for_nobody
 FROM masks k, nobody, pg_temp.call_of(k.function, k.role, k.m, :'mine', :'theirs', NULL) s;
 -- The errors that say "not yours": no right, unknown tenant, call, lead, appointment, person; a key that finds no row.
-CREATE FUNCTION pg_temp.not_yours(p_answer text) RETURNS boolean LANGUAGE sql RETURN p_answer ~ '^(42501|VA001|VA004|VA020|VA032|VA033|23503): ';
-SELECT is(array_agg(m.statement || ' answers ' || m.answer) FILTER (WHERE NOT (pg_temp.not_yours(m.answer) OR m.answer IN ('', '()', '(f)', '(0)', '("")', 'false', '0'))), NULL, format('%s for %s does nothing with the other tenant''s (%s calls)', m.function, m.role, count(*)))
+CREATE FUNCTION pg_temp.not_yours(p_answer text) RETURNS boolean LANGUAGE sql RETURN p_answer ~ '^(42501|VA001|VA004|VA020|VA032|VA033|VA052|23503): |^VA005: unknown file ';
+SELECT is(array_agg(m.statement || ' answers ' || m.answer) FILTER (WHERE NOT (pg_temp.not_yours(m.answer) OR m.answer ~ '^(VA053|VA005: there is no number)' /* of its own call, without a number */ OR m.answer IN ('', '()', '(f)', '(0)', '("")', 'false', '0'))), NULL, format('%s for %s does nothing with the other tenant''s (%s calls)', m.function, m.role, count(*)))
 FROM calls_made m WHERE m.m <> 0 GROUP BY m.function, m.role ORDER BY m.function::text, m.role;
 SELECT is(regexp_replace(m.answer, '[0-9a-f]{8}-[0-9a-f-]{27}', 'ID', 'g'), regexp_replace(m.answer_for_nobody, '[0-9a-f]{8}-[0-9a-f-]{27}', 'ID', 'g'), format('%s answers (%s) as if there were nothing', m.function, m.m)) FROM calls_made m WHERE m.m <> 0 ORDER BY m.function::text, m.m;
 SELECT ok(NOT pg_temp.not_yours(m.answer), format('%s takes the session''s own: %s', m.function, left(m.answer, 100))) FROM calls_made m WHERE m.m = 0 ORDER BY m.function::text;

@@ -68,7 +68,8 @@ SELECT call_id AS call FROM pg_temp.answer('CA1', '{"From": "+493055501"}') \gse
 UPDATE calls SET recording_sid = 'RE00000000000000000000000000000001' WHERE id = :'call';
 SELECT is((pg_temp.newest('storage.recording')).id, NULL, 'a recording that has only begun is not fetched');
 UPDATE calls SET recording_url = 'https://api.twilio.com/x' WHERE id = :'call';
-SELECT is((f.status, f.kind, f.name, f.media_type)::text, '(pending,recording,RE00000000000000000000000000000001.wav,audio/wav)', 'one that is ready is'), f.id AS rec FROM stored_files f WHERE call_id = :'call' \gset
+SELECT is((f.status, f.kind, f.name, f.media_type)::text, '(pending,recording,RE00000000000000000000000000000001.wav,audio/wav)', 'one that is ready is') FROM stored_files f WHERE call_id = :'call';
+SELECT f.id AS rec FROM stored_files f WHERE call_id = :'call' \gset
 UPDATE calls SET recording_url = 'https://api.twilio.com/y' WHERE id = :'call';
 SELECT is((SELECT count(*)::int FROM stored_files WHERE call_id = :'call'), 1, 'once');
 SELECT is(pg_temp.request('storage.recording') - 'target', jsonb_build_object('media_type', 'audio/wav', 'tenant_url', false, 'source', jsonb_build_object('user', :'acme', 'password', 'token',
@@ -87,7 +88,8 @@ SELECT is((SELECT array_agg(attempt_key || (payload ->> 'sid')) FROM outbox WHER
 -- ---- a transcript
 UPDATE calls SET transcript = '[{"role": "user", "text": "Hello?"}, {"role": "agent", "text": "Grüß Gott."}]' WHERE id = :'call';
 SELECT va_call_set_status(:'call', 'completed') \g /dev/null
-SELECT is((f.status, f.name, f.media_type, o.state)::text, format('(pending,%s.txt,"text/plain; charset=utf-8",later)', :'call'), 'a transcript a minute after the call'), f.id AS trans FROM stored_files f JOIN outbox o ON o.payload ->> 'file_id' = f.id::text WHERE f.kind = 'transcript' \gset
+SELECT is((f.status, f.name, f.media_type, o.state)::text, format('(pending,%s.txt,"text/plain; charset=utf-8",later)', :'call'), 'a transcript a minute after the call') FROM stored_files f JOIN outbox o ON o.payload ->> 'file_id' = f.id::text WHERE f.kind = 'transcript';
+SELECT f.id AS trans FROM stored_files f WHERE f.kind = 'transcript' \gset
 SELECT is(pg_temp.request('storage.put') ->> 'text', E'User: Hello?\nAgent: Grüß Gott.', 'a line a turn');
 SELECT call_id AS quiet FROM pg_temp.answer('CA2') \gset
 SELECT va_call_set_status(:'quiet', 'completed') \g /dev/null

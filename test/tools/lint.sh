@@ -102,7 +102,7 @@ done | complain "a function has at most 100 lines, a file 900" \
 
 if compgen -G 'sql/*.sql' >/dev/null; then
   # The index lists internal functions and the gateway's; each of the others has a section on one of the pages.
-  grep -hoiE '^CREATE (OR REPLACE )?(FUNCTION|PROCEDURE|VIEW) [a-z_@.]+' sql/*.sql |
+  grep -hoiE '^CREATE (OR REPLACE )?(FUNCTION|PROCEDURE|VIEW) [a-z0-9_@.]+' sql/*.sql |
     sed 's/.* //; s/.*\.//' | sort -u | grep '^va_' |
     while read -r name; do
       grep -q "\b$name\b" docs/sql-reference.md || echo "$name"

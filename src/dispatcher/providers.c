@@ -12,11 +12,6 @@
 #include "dispatcher/twilio.h"
 
 const struct provider *const providers[] = {
-	&google_provider,
-	&odoo_provider,
-	&sendgrid_provider,
-	&sink_provider,
-	&smtp_provider,
-	&twilio_provider,
-	NULL,
+	&google_provider, &odoo_provider, &sendgrid_provider, &sink_provider, &smtp_provider,
+	&twilio_provider, NULL,
 };

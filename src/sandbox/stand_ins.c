@@ -6,10 +6,5 @@
 #include "sandbox/providers.h"
 
 const struct stand_in *const stand_ins[] = {
-	&google_stand_in,
-	&odoo_stand_in,
-	&sendgrid_stand_in,
-	&sink_stand_in,
-	&twilio_stand_in,
-	NULL,
+	&google_stand_in, &odoo_stand_in, &sendgrid_stand_in, &sink_stand_in, &twilio_stand_in, NULL,
 };

@@ -201,6 +201,7 @@ check-next:
 	@MAKE='$(MAKE)' test/tools/chroot.sh next
 
 check-peers:
+	@test/tools/packages.sh peers || echo 'not every real server can be had: their tests are skipped'
 	@MAKE='$(MAKE)' TEST_TIMEOUT=1800 test/tools/check.sh peers
 
 check-fresh:

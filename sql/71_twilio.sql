@@ -171,6 +171,7 @@ BEGIN
 			RAISE EXCEPTION 'unknown lead %', va_dial.lead USING ERRCODE = 'VA020';
 		END IF;
 	END IF;
+	v_tenant := coalesce(v_tenant, @extschema@.va_current_tenant());
 	PERFORM @extschema@.va_assert_acts_for(v_tenant);
 	IF v_to IS NULL THEN
 		RAISE EXCEPTION 'there is no number to call' USING ERRCODE = 'VA005', HINT = 'Give a number, or a lead that has one.';

@@ -14,15 +14,7 @@
 #include "dispatcher/twilio.h"
 
 const struct provider *const providers[] = {
-	&google_provider,
-	&hook_provider,
-	&odoo_provider,
-	&otlp_provider,
-	&push_provider,
-	&sendgrid_provider,
-	&sink_provider,
-	&smtp_provider,
-	&storage_provider,
-	&twilio_provider,
-	NULL,
+	&google_provider,  &hook_provider,	   &odoo_provider, &otlp_provider,
+	&push_provider,	   &sendgrid_provider, &sink_provider, &smtp_provider,
+	&storage_provider, &twilio_provider,   NULL,
 };

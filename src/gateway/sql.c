@@ -38,7 +38,8 @@ static const char *const templates[SQL_COUNT] = {
 	[SQL_EVENTS] = "SELECT %s.va_call_events($1::uuid, $2, $3::jsonb)",
 	[SQL_TOOL] = "SELECT %s.va_call_tool($1::uuid, $2, $3, $4::jsonb)",
 	[SQL_REPORT] = "SELECT %s.va_gateway_report($1, $2::jsonb)",
-	[SQL_FILE_OPEN] = "SELECT path, name, media_type, bytes, sha256 FROM %s.va_file_open($1, $2, $3)",
+	[SQL_FILE_OPEN] =
+		"SELECT path, name, media_type, bytes, sha256 FROM %s.va_file_open($1, $2, $3)",
 };
 
 bool

@@ -49,9 +49,10 @@ came_back(struct file_read *f, ssize_t *result)
 	*result = f->request.result;
 	uv_fs_req_cleanup(&f->request);
 	f->busy = false;
-	if (f->closing)
-		end(f);
-	return f->closing;
+	if (!f->closing)
+		return false;
+	end(f);
+	return true;
 }
 
 static void

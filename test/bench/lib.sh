@@ -97,6 +97,8 @@ priority_raise()
 priority_lower()
 {
 	[ -z "${autogroup:-}" ] || echo "$autogroup" > "/proc/$$/autogroup"
+}
+
 # write_docs NAME FILE: puts it between the two markers of this name in docs/bench.md.
 write_docs()
 {

@@ -37,6 +37,9 @@ DELETE FROM campaigns;
 INSERT INTO campaigns (tenant_id, name, calls_per_minute, concurrent, options, retry) VALUES (:'tenant', 'Spring', 6000, 3, '{"greeting": "Hello from spring"}', '{"busy": {"minutes": 5, "attempts": 2}, "machine": {"minutes": 30}}') RETURNING id AS c \gset
 SELECT is(va_campaign_add(:'c', array_agg(id)), 20, 'leads are added by any query; one without a number is not') FROM leads WHERE tenant_id = :'tenant';
 SELECT is(va_campaign_add(:'c', array_agg(id)), 0, 'once') FROM leads;
+INSERT INTO leads (tenant_id, first_name, phone) VALUES (:'stranger', 'theirs', '+15559990009') RETURNING id AS theirs \gset
+SELECT is(va_campaign_add(:'c', ARRAY[:'theirs'::uuid]), 0, 'another tenant''s lead is none') FROM (SELECT 1) x;
+DELETE FROM leads WHERE id = :'theirs';
 SELECT is((SELECT count(*)::int FROM calls), 0, 'a draft calls nobody'), is(va_campaigns_due(), 0, 'and is not due');
 UPDATE campaign_members x SET next_at = now() - (100 - right(l.phone, 2)::int) * interval '1 second' FROM leads l WHERE l.id = x.lead_id;
 SELECT is(va_campaign_start(:'c'), 20, 'started');

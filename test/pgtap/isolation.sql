@@ -186,7 +186,8 @@ SELECT is(pg_temp.told(t.tab, t.key, :'mine', :'theirs'), NULL, format('%s: a du
 -- an argument's ids are of:
 CREATE TEMP TABLE arguments (name text, tab regclass);
 INSERT INTO arguments VALUES ('tenant', 'tenants'), ('p_tenant', 'tenants'), ('lead', 'leads'), ('keep', 'leads'), ('drop', 'leads'), ('call', 'calls'), ('call_id', 'calls'), ('appointment', 'appointments'),
-	('agent', 'human_agents'), ('reservation', 'agent_reservations'), ('key_id', 'api_keys'), ('task', 'follow_up_tasks'), ('notification', 'notifications'), ('message', 'notifications'), ('session', 'conversation_sessions');
+	('agent', 'human_agents'), ('reservation', 'agent_reservations'), ('key_id', 'api_keys'), ('task', 'follow_up_tasks'), ('notification', 'notifications'), ('message', 'notifications'), ('session', 'conversation_sessions'),
+	('campaign', 'campaigns'), ('file', 'stored_files');
 -- and what the others get, where they have no default:
 CREATE TEMP TABLE samples (name text, value text);
 INSERT INTO samples VALUES ('event', 'qualify'), ('channel', 'sms'), ('address', '+15557779999'), ('granted', 'true'), ('data', '{"phone": "+15557770008"}'), ('phone', '+15557779999'), ('scheduled_at', '2030-01-07 10:00+00'), ('from', '2030-01-07 00:00+00'), ('to', '2030-01-08 00:00+00'), ('p_day', '2030-01-07');
@@ -196,7 +197,7 @@ SELECT p.oid, p.oid::regprocedure AS function, r.role, a.n, a.name, a.type, a.n 
 FROM members m JOIN pg_proc p ON p.oid = m.objid AND m.classid = 'pg_proc'::regclass, unnest(ARRAY['voiceagent_agent', 'voiceagent_bi']) r (role),
 	LATERAL (SELECT u.n, p.proargnames[u.n] AS name, u.type FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY u (type, n)) a
 WHERE p.prorettype <> 'trigger'::regtype AND has_function_privilege(r.role, p.oid, 'EXECUTE');
-SELECT is((SELECT array_agg(DISTINCT format('%s of %s', c.name, c.function)) FROM callable c JOIN pg_type t ON t.oid = c.type WHERE t.typtype = 'c' OR t.typcategory = 'A' AND t.typelem IN ('uuid'::regtype) OR t.typtype = 'p'), NULL, 'no tenant''s role hands rows or lists of ids to a function');
+SELECT is((SELECT array_agg(DISTINCT format('%s of %s', c.name, c.function)) FROM callable c JOIN pg_type t ON t.oid = c.type WHERE t.typtype = 'c' OR t.typcategory = 'A' AND t.typelem IN ('uuid'::regtype) OR t.typtype = 'p'), ARRAY['leads of va_campaign_add(uuid,uuid[])'], 'no tenant''s role hands rows or lists of ids to a function but to the one that campaigns.sql tries');
 SELECT is((SELECT array_agg(DISTINCT format('%s of %s', c.name, c.function)) FROM callable c WHERE c.type = 'uuid'::regtype AND NOT EXISTS (SELECT FROM arguments a WHERE a.name = c.name)), NULL, 'it is known whose id every argument is (else say so in arguments)');
 
 -- A call of a function: bit n of p_foreign says that the n-th argument is the other tenant's (p_theirs; p_nobody: nobody's) id.
@@ -261,7 +262,7 @@ SELECT k.function, k.role, k.m, s AS statement, pg_temp.call(k.role, :'mine', s,
 	CASE WHEN k.m <> 0 THEN replace(pg_temp.call(k.role, :'mine', pg_temp.call_of(k.function, k.role, k.m, :'mine', :'theirs', nobody.id), :'theirs'), nobody.id::text, 'ID') END AS answer_for_nobody
 FROM masks k, nobody, pg_temp.call_of(k.function, k.role, k.m, :'mine', :'theirs', NULL) s;
 -- The errors that say "not yours": no right, unknown tenant, call, lead, appointment, person; a key that finds no row.
-CREATE FUNCTION pg_temp.not_yours(p_answer text) RETURNS boolean LANGUAGE sql RETURN p_answer ~ '^(42501|VA001|VA004|VA020|VA032|VA033|23503): ';
+CREATE FUNCTION pg_temp.not_yours(p_answer text) RETURNS boolean LANGUAGE sql RETURN p_answer ~ '^(42501|VA001|VA004|VA020|VA032|VA033|VA052|23503): ';
 SELECT is(array_agg(m.statement || ' answers ' || m.answer) FILTER (WHERE NOT (pg_temp.not_yours(m.answer) OR m.answer IN ('', '()', '(f)', '(0)', '("")', 'false', '0'))), NULL, format('%s for %s does nothing with the other tenant''s (%s calls)', m.function, m.role, count(*)))
 FROM calls_made m WHERE m.m <> 0 GROUP BY m.function, m.role ORDER BY m.function::text, m.role;
 SELECT is(regexp_replace(m.answer, '[0-9a-f]{8}-[0-9a-f-]{27}', 'ID', 'g'), regexp_replace(m.answer_for_nobody, '[0-9a-f]{8}-[0-9a-f-]{27}', 'ID', 'g'), format('%s answers (%s) as if there were nothing', m.function, m.m)) FROM calls_made m WHERE m.m <> 0 ORDER BY m.function::text, m.m;

@@ -24,7 +24,7 @@ SELECT is((SELECT array_agg(t.name) FROM our_tables t, aclexplode(t.relacl) a WH
 SELECT is((SELECT array_agg(t.name) FROM our_tables t, unnest(ARRAY['voiceagent_gateway', 'voiceagent_dispatcher']) r WHERE has_any_column_privilege(r, t.oid, 'SELECT, INSERT, UPDATE, REFERENCES')), NULL, 'the programs touch no table');
 SELECT is((SELECT array_agg(t.name) FROM our_tables t WHERE has_any_column_privilege('voiceagent_bi', t.oid, 'INSERT, UPDATE') OR has_table_privilege('voiceagent_bi', t.oid, 'DELETE')), NULL, 'business intelligence only reads');
 SELECT is((SELECT array_agg(t.name ORDER BY t.name) FROM our_tables t WHERE has_any_column_privilege('voiceagent_agent', t.oid, 'INSERT, UPDATE')),
-	ARRAY['appointments', 'business_hours', 'campaigns', 'follow_up_sequences', 'follow_up_steps', 'follow_up_tasks', 'holidays', 'human_agents', 'leads', 'notifications', 'stored_files', 'tenant_voice_configs'], 'what a tenant''s application may write');
+	ARRAY['appointments', 'business_hours', 'campaigns', 'follow_up_sequences', 'follow_up_steps', 'follow_up_tasks', 'holidays', 'human_agents', 'leads', 'message_templates', 'notifications', 'stored_files', 'tenant_voice_configs'], 'what a tenant''s application may write');
 SELECT ok('security_invoker=true' = ANY (v.reloptions), 'view ' || v.name || ' runs with the rights of the one who asks') FROM our_views v ORDER BY v.name;
 SELECT ok(NOT has_column_privilege(r, 'tenant_secrets', 'ciphertext', 'SELECT'), r || ' sees no ciphertext') FROM unnest(ARRAY['voiceagent_admin', 'voiceagent_agent', 'voiceagent_bi', 'voiceagent_gateway', 'voiceagent_dispatcher']) r;
 

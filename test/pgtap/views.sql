@@ -122,6 +122,7 @@ DECLARE r text; BEGIN EXECUTE format('SELECT CASE WHEN count(*) > 0 THEN ''some'
 DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %s TO PUBLIC', pg_my_temp_schema()::regnamespace); END $$;
 CREATE TEMP TABLE names AS SELECT DISTINCT view FROM view_columns WHERE view NOT IN ('todays_appointments', 'call_timings', 'contact_attempts', 'active_calls');
 GRANT SELECT ON names TO PUBLIC;
+INSERT INTO campaigns (tenant_id, name) SELECT id, 'a campaign' FROM tenants;
 SELECT set_config('voiceagent.tenant_id', :'t', false) \g /dev/null
 SET ROLE voiceagent_bi;
 SELECT is(pg_temp.sees(view, :'t'), 'some 0', view || ': a tenant''s own rows and no other''s') FROM names ORDER BY view;

@@ -173,7 +173,9 @@ BEGIN
 	END IF;
 	v_tenant := coalesce(v_tenant, @extschema@.va_current_tenant());
 	PERFORM @extschema@.va_assert_acts_for(v_tenant);
-	IF v_to IS NULL THEN
+	IF va_dial.campaign IS NOT NULL AND NOT EXISTS (SELECT FROM @extschema@.campaigns m WHERE m.id = va_dial.campaign AND m.tenant_id = v_tenant) THEN
+		RAISE EXCEPTION 'unknown campaign %', va_dial.campaign USING ERRCODE = 'VA052';
+	ELSIF v_to IS NULL THEN
 		RAISE EXCEPTION 'there is no number to call' USING ERRCODE = 'VA005', HINT = 'Give a number, or a lead that has one.';
 	ELSIF va_dial.at IS NULL OR NOT isfinite(va_dial.at) THEN
 		RAISE EXCEPTION 'a call needs a time' USING ERRCODE = 'VA005';
@@ -203,9 +205,6 @@ BEGIN
 				   AND (v_from IS NULL OR n.phone_number = v_from)) THEN
 		RAISE EXCEPTION '%', CASE WHEN v_from IS NULL THEN 'the tenant has no number to call from' ELSE v_from || ' is none of the tenant''s numbers for calls' END
 			USING ERRCODE = 'VA051', HINT = 'The table phone_numbers holds them; phone_type is voice, and is_active true.';
-	END IF;
-	IF p_campaign IS NOT NULL AND NOT EXISTS (SELECT FROM @extschema@.campaigns m WHERE m.id = p_campaign AND m.tenant_id = p_tenant) THEN
-		RAISE EXCEPTION 'unknown campaign %', p_campaign USING ERRCODE = 'VA052';
 	END IF;
 	SELECT * INTO v_may FROM @extschema@.va_contact_verdict(@extschema@.va_contact_row(p_tenant, p_lead, p_to), 'call', greatest(p_at, now()));
 	IF v_may.verdict = 'never' OR v_may.verdict = 'not_now' AND v_may.until IS NULL THEN

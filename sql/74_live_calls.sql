@@ -150,19 +150,23 @@ CREATE FUNCTION @extschema@.va_transfer(call uuid, "to" text DEFAULT NULL, agent
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-	v_call @extschema@.calls := @extschema@.va_live_call(va_transfer.call);
+	v_call @extschema@.calls := @extschema@.va_call_row(va_transfer.call);
 	v_settings jsonb := (SELECT t.settings FROM @extschema@.tenants t WHERE t.id = v_call.tenant_id);
 BEGIN
-	IF EXISTS (SELECT FROM @extschema@.call_transfers t WHERE t.call_id = v_call.id AND t.state IN ('ringing', 'joined')) THEN
-		RAISE EXCEPTION 'call % is being put through already', va_transfer.call USING ERRCODE = 'VA053';
-	END IF;
-	number := @extschema@.va_phone_normalize(@extschema@.va_filled(va_transfer."to"));
-	IF number IS NULL AND va_transfer.agent IS NOT NULL THEN
+	IF va_transfer.agent IS NOT NULL THEN
 		SELECT h.id, h.name, h.phone INTO agent_id, agent_name, number FROM @extschema@.human_agents h
 		WHERE h.id = va_transfer.agent AND h.tenant_id = v_call.tenant_id;
 		IF NOT FOUND OR number IS NULL THEN
 			RAISE EXCEPTION 'unknown person %, or one without a telephone', va_transfer.agent USING ERRCODE = 'VA033';
 		END IF;
+	END IF;
+	v_call := @extschema@.va_live_call(va_transfer.call);
+	IF EXISTS (SELECT FROM @extschema@.call_transfers t WHERE t.call_id = v_call.id AND t.state IN ('ringing', 'joined')) THEN
+		RAISE EXCEPTION 'call % is being put through already', va_transfer.call USING ERRCODE = 'VA053';
+	END IF;
+	-- (With both, the person is rung at this number.)
+	number := coalesce(@extschema@.va_phone_normalize(@extschema@.va_filled(va_transfer."to")), number);
+	IF agent_id IS NOT NULL THEN
 		PERFORM @extschema@.va_agent_hold(v_call, agent_id);
 	ELSIF number IS NULL THEN
 		SELECT p.agent_id, p.name, p.phone INTO agent_id, agent_name, number

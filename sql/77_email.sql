@@ -3,7 +3,7 @@
 
 ALTER TABLE @extschema@.notifications
 	ADD COLUMN message_id TEXT,              -- the mail's Message-ID, without angle brackets
-	ADD COLUMN reply_to_id UUID REFERENCES @extschema@.notifications(id) ON DELETE SET NULL, -- what it answers
+	ADD COLUMN reply_to_id UUID, -- what it answers. No foreign key: of rows that point at each other pg_dump restores none first
 	-- Outbound: [{"filename", "type", "content" in base64}]. Inbound: [{"filename", "type", "size"}].
 	ADD COLUMN attachments JSONB NOT NULL DEFAULT '[]' CONSTRAINT notifications_attachments CHECK (jsonb_typeof(attachments) = 'array');
 CREATE INDEX idx_notifications_message_id ON @extschema@.notifications (tenant_id, message_id) WHERE message_id IS NOT NULL;

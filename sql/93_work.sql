@@ -5,8 +5,9 @@
 ALTER TABLE @extschema@.notifications
 	ADD COLUMN follow_up_task_id UUID REFERENCES @extschema@.follow_up_tasks(id) ON DELETE SET NULL;
 CREATE INDEX idx_notifications_task ON @extschema@.notifications (follow_up_task_id) WHERE follow_up_task_id IS NOT NULL;
-ALTER TABLE @extschema@.calls
-	ADD COLUMN follow_up_task_id UUID REFERENCES @extschema@.follow_up_tasks(id) ON DELETE SET NULL;
+-- No foreign key: tasks point at the call that caused them, and of two tables that point at each other pg_dump can
+-- restore neither first.
+ALTER TABLE @extschema@.calls ADD COLUMN follow_up_task_id UUID;
 CREATE INDEX idx_calls_task ON @extschema@.calls (follow_up_task_id) WHERE follow_up_task_id IS NOT NULL;
 ALTER TABLE @extschema@.lead_actions
 	ADD COLUMN tries INTEGER NOT NULL DEFAULT 0,

@@ -96,13 +96,38 @@ urls(void)
 	ok(!webhook_resolve("https://h/", "c", out, 8), "too long");
 }
 
+static void
+decoding(void)
+{
+	static const char *const bad[] = {"a=%", "a=%4", "a=%zz", "a=%00", "%=1"};
+	struct webhook_form form;
+	char many[4 * WEBHOOK_MAX_PARAMETERS + 8] = "";
+	const char *text = "To=%2B1555&Body=a+b%20%C3%B1&Empty=&Event=x&Event=y&Bare";
+
+	ok(webhook_decode(text, strlen(text), &form), "a form is decoded");
+	is_int((int64_t) form.count, 6, "all its fields");
+	is_str(webhook_value(&form, "To"), "+1555", "a percent sign");
+	is_str(webhook_value(&form, "Body"), "a b \xC3\xB1", "a plus is a blank");
+	is_str(webhook_value(&form, "Event"), "x", "of a repeated name the first");
+	is_str(webhook_value(&form, "Bare"), "", "a name alone");
+	is_str(webhook_value(&form, "None"), "", "what is not there");
+	webhook_form_free(&form);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		check_that(!webhook_decode(bad[i], strlen(bad[i]), &form) && form.count == 0);
+	for (int i = 0; i <= WEBHOOK_MAX_PARAMETERS; i++)
+		strncat(many, "a=b&", sizeof(many) - strlen(many) - 1);
+	check_that(!webhook_decode(many, strlen(many), &form) && form.count == 0);
+	checked("what is malformed, or too much, is refused");
+	ok(webhook_decode("", 0, &form) && form.count == 0, "nothing is a form too");
+}
+
 int
 main(void)
 {
 	struct webhook_form form = {0};
 	char *body;
 
-	plan(24);
+	plan(33);
 	vectors();
 	urls();
 	webhook_add(&form, "From", "+1 555");
@@ -111,5 +136,6 @@ main(void)
 	is_str(body, "From=%2B1+555&B=%C3%A1%26%3D", "form encoding");
 	free(body);
 	webhook_form_free(&form);
+	decoding();
 	return done();
 }

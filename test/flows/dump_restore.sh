@@ -33,7 +33,7 @@ fingerprint()
   while read -r table; do
     rows=$table
     case ${table##*.} in
-      tools | follow_up_sequences | follow_up_steps | industry_templates | setting_definitions) rows="(SELECT * FROM $table WHERE NOT is_builtin)" ;;
+      tools | follow_up_sequences | follow_up_steps | industry_templates | message_templates | setting_definitions) rows="(SELECT * FROM $table WHERE NOT is_builtin)" ;;
       lead_counts) rows="(SELECT * FROM ${table%lead_counts}lead_funnel)" ;; # counted anew: the same sums of other rows
     esac
     printf '%s %s\n' "$table" "$(in_database "$1" -c "SELECT count(*), md5(string_agg(t::text, E'\n' ORDER BY t::text)) FROM $rows t")"

@@ -189,6 +189,7 @@ demo:
 bench:
 	@test/tools/packages.sh build runtime bench
 	@MAKE='$(MAKE)' test/bench/run.sh
+	@MAKE='$(MAKE)' test/bench/outbox.sh
 
 lint:
 	@test/tools/lint.sh

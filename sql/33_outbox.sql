@@ -74,7 +74,7 @@ $$;
 -- ---- how an effect ends ---------------------------------------------------------------------------
 
 -- Calls the settle function of a kind for one effect. An error in it undoes only what it did itself: the effect has
--- happened, or not, all the same. Returns the error, or NULL.
+-- happened, or not, all the same. Returns the error, or NULL. (A deadlock is raised: all of it is tried again.)
 CREATE FUNCTION @extschema@.va_outbox_settle_one(o @extschema@.outbox, p_outcome text, p_result jsonb) RETURNS jsonb
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -85,10 +85,13 @@ BEGIN
 		EXECUTE format('SELECT @extschema@.%I($1, $2, $3)', v_function) USING o, p_outcome, p_result;
 	END IF;
 	RETURN NULL;
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
-	RAISE WARNING 'effect % (%) is %, but %() failed: %', o.id, o.kind, p_outcome, v_function, SQLERRM;
-	RETURN jsonb_build_object('code', SQLSTATE, 'text', SQLERRM, 'hint', nullif(v_hint, ''));
+EXCEPTION
+	WHEN transaction_rollback THEN
+		RAISE; -- a deadlock: the dispatcher says it again
+	WHEN OTHERS THEN
+		GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
+		RAISE WARNING 'effect % (%) is %, but %() failed: %', o.id, o.kind, p_outcome, v_function, SQLERRM;
+		RETURN jsonb_build_object('code', SQLSTATE, 'text', SQLERRM, 'hint', nullif(v_hint, ''));
 END
 $$;
 

@@ -39,7 +39,7 @@ DECLARE
 	v_take integer;
 BEGIN
 	SELECT o.tenant_id, o.provider INTO v_tenant, v_provider FROM @extschema@.outbox o
-	WHERE o.lane = p_lane AND o.state = 'ready' AND o.queue = p_queue ORDER BY o.id LIMIT 1;
+	WHERE o.lane = p_lane AND o.state = 'ready' AND o.queue BETWEEN p_queue AND p_queue ORDER BY o.queue, o.id LIMIT 1;
 	v_limits := @extschema@.va_outbox_limits(v_tenant, v_provider);
 	v_take := least(p_wanted, v_limits.concurrency - p_busy);
 	IF v_take <= 0 OR v_tenant IS NULL AND v_provider IS NULL THEN
@@ -145,6 +145,9 @@ BEGIN
 END
 $$;
 
+-- (BETWEEN, here and above, because the planner would take the order of an equal queue's ids from the primary key, and
+-- read what other queues hold back.)
+--
 -- Locks what is to be attempted: a fair share of each queue, the oldest first. p_busy: {"queue": under way there}.
 CREATE FUNCTION @extschema@.va_outbox_pick(p_lane text, p_limit integer, p_busy jsonb) RETURNS bigint[]
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -167,8 +170,8 @@ BEGIN
 		v_take := @extschema@.va_outbox_admit(v_queue, p_lane, greatest(v_left / v_count, 1), coalesce((p_busy ->> v_queue::text)::integer, 0));
 		v_count := v_count - 1;
 		CONTINUE WHEN v_take <= 0;
-		v_ids := ARRAY(SELECT o.id FROM @extschema@.outbox o WHERE o.lane = p_lane AND o.state = 'ready' AND o.queue = v_queue
-					   ORDER BY o.id LIMIT v_take FOR UPDATE SKIP LOCKED);
+		v_ids := ARRAY(SELECT o.id FROM @extschema@.outbox o WHERE o.lane = p_lane AND o.state = 'ready' AND o.queue BETWEEN v_queue AND v_queue
+					   ORDER BY o.queue, o.id LIMIT v_take FOR UPDATE SKIP LOCKED);
 		v_all := v_all || v_ids;
 		v_left := v_left - cardinality(v_ids);
 	END LOOP;
@@ -188,7 +191,7 @@ $$;
 
 -- What the kind's prepare function says of one effect; an error of it as {"error": …}.
 CREATE FUNCTION @extschema@.va_outbox_prepare_one(o @extschema@.outbox, p_function text) RETURNS jsonb
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
 	v_request jsonb;
 	v_hint text;
@@ -202,8 +205,9 @@ END
 $$;
 
 -- The same of all effects of one kind, {"id": request}: in one statement, and one by one where one of them fails.
+-- A row of a domain that somebody has locked for long must not hold up everybody's effects.
 CREATE FUNCTION @extschema@.va_outbox_prepare(p_rows @extschema@.outbox[], p_kind text) RETURNS jsonb
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
 	v_function text := (SELECT k.prepare FROM @extschema@.outbox_kinds k WHERE k.kind = p_kind);
 	v_requests jsonb;
@@ -216,15 +220,13 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
--- Deals with effects that were decided against at the last moment. True: the request may go out.
+-- Deals with effects that were decided against at the last moment. False: nothing goes out.
 CREATE FUNCTION @extschema@.va_outbox_decide(o @extschema@.outbox, p_request jsonb) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_why jsonb := jsonb_build_object('code', 'deferred', 'text', p_request ->> 'why', 'at', clock_timestamp());
 BEGIN
-	IF jsonb_typeof(p_request) = 'object' AND NOT p_request ?| ARRAY['skip', 'defer', 'fail', 'error'] THEN
-		RETURN true;
-	ELSIF o.doubtful_since IS NOT NULL THEN -- no answer to what became of the attempt: it is asked for again
+	IF o.doubtful_since IS NOT NULL THEN -- no answer to what became of the attempt: it is asked for again
 		PERFORM @extschema@.va_outbox_verdict(o, jsonb_build_object('outcome', 'unknown', 'code', 'not_asked',
 			'text', coalesce(p_request -> 'error' ->> 'text', 'the request to look for it could not be made')));
 	ELSIF p_request ? 'skip' THEN
@@ -246,12 +248,30 @@ EXCEPTION WHEN data_exception THEN
 END
 $$;
 
+-- Takes out what was added by a transaction that could not see (REPEATABLE READ) that an effect of this key is over.
+CREATE FUNCTION @extschema@.va_outbox_drop_over(p_ids bigint[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM @extschema@.outbox o USING (
+		SELECT x.id FROM @extschema@.outbox x CROSS JOIN LATERAL (
+			SELECT h.tenant_id, h.kind, h.attempt_key FROM @extschema@.outbox_history h
+			WHERE h.key_hash = hashtextextended(coalesce(x.tenant_id::text, '') || ' ' || x.kind || ' ' || x.attempt_key, 0)
+			UNION ALL
+			SELECT d.tenant_id, d.kind, d.attempt_key FROM @extschema@.outbox_dead d
+			WHERE d.key_hash = hashtextextended(coalesce(x.tenant_id::text, '') || ' ' || x.kind || ' ' || x.attempt_key, 0)) f
+		WHERE x.id = ANY (p_ids) AND x.attempts = 0 AND f.tenant_id IS NOT DISTINCT FROM x.tenant_id AND f.kind = x.kind
+		  AND f.attempt_key = x.attempt_key) twice
+	WHERE o.id = twice.id;
+END
+$$;
+
 -- Leases the effects picked to a dispatcher: from the end of this transaction the attempt is on record.
 CREATE FUNCTION @extschema@.va_outbox_lease(p_ids bigint[], p_instance text, p_no bigint) RETURNS @extschema@.outbox[]
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_rows @extschema@.outbox[];
 BEGIN
+	PERFORM @extschema@.va_outbox_drop_over(p_ids);
 	WITH leased AS (
 		UPDATE @extschema@.outbox o SET state = 'leased', attempts = o.attempts + (o.state = 'ready')::integer,
 			looks = o.looks + (o.state = 'unknown')::integer, leased_by = p_instance, claim_no = p_no,
@@ -319,7 +339,9 @@ BEGIN
 		'queue', r.queue::text, 'lane', r.lane, 'look', r.doubtful_since IS NOT NULL, 'repeatable', k.repeatable,
 		'timeout_ms', k.timeout_ms, 'request', v_requests -> r.id::text) ORDER BY r.id) INTO v_jobs
 	FROM unnest(v_rows) r JOIN @extschema@.outbox_kinds k ON k.kind = r.kind
-	WHERE @extschema@.va_outbox_decide(r, v_requests -> r.id::text);
+	-- (Asked for those alone that are not plain requests: it costs more than all the rest of a row.)
+	WHERE jsonb_typeof(v_requests -> r.id::text) = 'object' AND NOT v_requests -> r.id::text ?| ARRAY['skip', 'defer', 'fail', 'error']
+		OR @extschema@.va_outbox_decide(r, v_requests -> r.id::text);
 	RETURN jsonb_build_object('jobs', coalesce(v_jobs, '[]'), 'picked', coalesce(cardinality(v_rows), 0),
 		'next_ms', CASE WHEN v_rows IS NULL THEN @extschema@.va_outbox_next_ms() END);
 END

@@ -35,8 +35,8 @@ CREATE FUNCTION @extschema@.va_placeholders() RETURNS text[]
 	RETURN ARRAY['company', 'agent_name', 'industry', 'language', 'timezone', 'hours', 'questions', 'date', 'time', 'caller_name',
 				 'emergency_number'];
 
--- Refuses a text with a placeholder that there is not, or with braces that belong to none. p_what says where it stands.
-CREATE FUNCTION @extschema@.va_check_placeholders(p_what text, p_text text) RETURNS void
+-- Refuses a text with a placeholder that is not known, or with braces that belong to none. p_what says where it stands.
+CREATE FUNCTION @extschema@.va_check_placeholders(p_what text, p_text text, p_known text[] DEFAULT @extschema@.va_placeholders()) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_name text;
@@ -46,11 +46,11 @@ BEGIN
 		RETURN;
 	END IF;
 	FOR v_name IN SELECT btrim(m[1]) FROM regexp_matches(p_text, '\{\{([^{}]*)\}\}', 'g') m LOOP
-		IF v_name <> ALL (@extschema@.va_placeholders()) THEN
-			v_near := @extschema@.va_nearest(v_name, @extschema@.va_placeholders());
+		IF v_name <> ALL (p_known) THEN
+			v_near := @extschema@.va_nearest(v_name, p_known);
 			RAISE EXCEPTION '% has an unknown placeholder "{{%}}"', p_what, v_name
 				USING ERRCODE = 'VA009', HINT = coalesce(format('Did you mean "{{%s}}"? ', v_near), '')
-					|| 'Known are ' || array_to_string(@extschema@.va_placeholders(), ', ') || '.';
+					|| 'Known are ' || array_to_string(p_known, ', ') || '.';
 		END IF;
 	END LOOP;
 	IF regexp_replace(p_text, '\{\{[^{}]*\}\}', '', 'g') ~ '\{\{|\}\}' THEN

@@ -33,9 +33,12 @@ INSERT INTO @extschema@.setting_definitions (name, types, scope, minimum, maximu
 CREATE FUNCTION @extschema@.va_prepare_sink_post(o @extschema@.outbox) RETURNS jsonb
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_own text := (SELECT t.settings ->> 'sink_url' FROM @extschema@.tenants t WHERE t.id = o.tenant_id);
-	v_base text := coalesce(v_own, @extschema@.va_setting_text('{}', 'sink_url', NULL));
+	v_own text;
+	v_base text;
 BEGIN
+	SELECT t.settings ->> 'sink_url', s.value #>> '{}' INTO v_own, v_base
+	FROM (SELECT o.tenant_id AS id) x LEFT JOIN @extschema@.tenants t ON t.id = x.id LEFT JOIN @extschema@.settings s ON s.name = 'sink_url';
+	v_base := coalesce(v_own, v_base);
 	IF v_base IS NULL THEN
 		RETURN jsonb_build_object('fail', jsonb_build_object('code', 'no_url', 'text', 'there is no address to post to',
 			'hint', 'Set "sink_url" in the tenant''s settings or in the table settings.'));

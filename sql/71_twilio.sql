@@ -164,7 +164,7 @@ DECLARE
 	v_lead @extschema@.leads;
 BEGIN
 	IF va_dial.lead IS NOT NULL THEN
-		v_lead := @extschema@.va_lead_of(va_dial.lead);
+		v_lead := @extschema@.va_lead_row(va_dial.lead);
 		v_tenant := coalesce(v_tenant, v_lead.tenant_id);
 		v_to := coalesce(v_to, v_lead.phone);
 		IF v_lead.tenant_id <> v_tenant THEN
@@ -269,6 +269,10 @@ BEGIN
 	SELECT greatest(s.next_at, now()) INTO v_at FROM @extschema@.dial_slots s
 	WHERE s.tenant_id = p_tenant AND s.number = p_number FOR UPDATE SKIP LOCKED;
 	IF NOT FOUND THEN
+		-- The first call ever: whoever else makes it is not waited for.
+		IF NOT pg_try_advisory_xact_lock(hashtextextended('voiceagent slot ' || p_tenant || ' ' || p_number, 0)) THEN
+			RETURN NULL;
+		END IF;
 		INSERT INTO @extschema@.dial_slots (tenant_id, number) VALUES (p_tenant, p_number) ON CONFLICT DO NOTHING;
 		IF NOT FOUND THEN
 			RETURN NULL;

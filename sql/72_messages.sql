@@ -4,22 +4,24 @@
 INSERT INTO @extschema@.outbox_kinds (kind, description, prepare, settle, repeatable, reconcile, lane, max_attempts, timeout_ms, is_builtin) VALUES
 ('twilio.message', 'sends an SMS or a WhatsApp message', 'va_prepare_twilio_message', 'va_settle_twilio_message', false, 'listing', 'bulk', 8, 20000, true);
 
--- Plans the sending of a notification (channel sms or whatsapp, direction outbound, status pending), at its
--- scheduled_for or now. Returns the id of the effect; the same one however often it is asked.
-CREATE FUNCTION @extschema@.va_message_queue(notification uuid) RETURNS bigint
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
+-- Puts a message of notifications into the outbox; the same one again is the same effect. NULL for a row that is no
+-- outgoing message of Twilio's, or over.
+CREATE FUNCTION @extschema@.va_message_queue(p_notification uuid, p_lane text DEFAULT NULL) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	n @extschema@.notifications;
+	v_due timestamptz;
+	v_id bigint;
 BEGIN
-	SELECT * INTO n FROM @extschema@.notifications x WHERE x.id = va_message_queue.notification;
-	IF NOT FOUND OR NOT @extschema@.va_acts_for(n.tenant_id) THEN
-		RAISE EXCEPTION 'unknown notification %', coalesce(va_message_queue.notification::text, 'NULL') USING ERRCODE = 'VA005';
-	ELSIF n.channel NOT IN ('sms', 'whatsapp') OR n.direction IS DISTINCT FROM 'outbound' THEN
-		RAISE EXCEPTION 'notification % is not an outbound message of sms or whatsapp', n.id USING ERRCODE = 'VA005';
+	SELECT * INTO n FROM @extschema@.notifications x WHERE x.id = p_notification;
+	v_due := greatest(n.scheduled_for, now());
+	IF n.id IS NULL OR n.channel NOT IN ('sms', 'whatsapp') OR n.direction IS DISTINCT FROM 'outbound' OR n.status NOT IN ('pending', 'queued') THEN
+		RETURN NULL;
 	END IF;
-	RETURN @extschema@.va_outbox_add(n.tenant_id, 'twilio.message', n.id::text, '{}', greatest(n.scheduled_for, now()),
-		CASE WHEN @extschema@.va_lead_in_touch(n.lead_id, now()) THEN 'live' END, n.lead_id, notification => n.id);
+	v_id := @extschema@.va_outbox_add(n.tenant_id, 'twilio.message', n.id::text, '{}', v_due, p_lane, n.lead_id, notification => n.id);
+	-- Planned for an earlier time than before. (For a later one the prepare function waits.)
+	UPDATE @extschema@.outbox o SET run_at = v_due WHERE o.id = v_id AND o.state = 'later' AND o.run_at > v_due;
+	RETURN v_id;
 END
 $$;
 
@@ -127,6 +129,9 @@ BEGIN
 		RETURN '{"skip": "the message was withdrawn"}';
 	ELSIF n.external_id IS NOT NULL OR n.status IN ('sent', 'delivered', 'read') THEN
 		RETURN '{"skip": "the message has been sent"}';
+	END IF;
+	IF n.status = 'pending' AND n.scheduled_for > now() THEN
+		RETURN jsonb_build_object('defer', n.scheduled_for, 'why', 'planned for later');
 	END IF;
 	-- An attempt that came to nothing is none; a message that has failed is tried again when somebody says so.
 	UPDATE @extschema@.notifications x SET status = 'pending' WHERE x.id = n.id AND x.status <> 'pending';
@@ -364,4 +369,3 @@ CREATE FUNCTION @extschema@.va_webhook_whatsapp_incoming(p_account_sid text, p_p
 	SELECT * FROM @extschema@.va_message_arrive('whatsapp', p_account_sid, p_params, p_gateway)
 $$;
 
-GRANT EXECUTE ON FUNCTION @extschema@.va_message_queue(uuid) TO voiceagent_admin, voiceagent_agent;

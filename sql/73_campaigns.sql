@@ -397,7 +397,7 @@ CREATE VIEW @extschema@.campaign_progress WITH (security_invoker = true) AS
 SELECT c.id AS campaign_id, c.tenant_id, c.name, c.status, c.why, c.started_at, c.ended_at,
 	m.people, m.waiting, m.calling, m.done, m.given_up, m.skipped,
 	k.calls, k.answered, k.machines, k.busy, k.no_answer, k.failed, k.minutes,
-	round(100.0 * k.answered / nullif(k.calls, 0), 1) AS answer_rate,
+	round(k.answered::numeric / nullif(k.calls, 0), 3) AS answer_rate,
 	m.next_at AS next_call_at
 FROM @extschema@.campaigns c
 CROSS JOIN LATERAL (
@@ -412,6 +412,29 @@ CROSS JOIN LATERAL (
 		count(*) FILTER (WHERE l.status = 'busy') AS busy, count(*) FILTER (WHERE l.status = 'no-answer') AS no_answer,
 		count(*) FILTER (WHERE l.status = 'failed') AS failed, coalesce(sum(ceil(l.duration_seconds / 60.0)), 0)::bigint AS minutes
 	FROM @extschema@.calls l WHERE l.campaign_id = c.id) k;
+COMMENT ON VIEW @extschema@.campaign_progress IS 'How far each campaign is: its people and its calls.';
+COMMENT ON COLUMN @extschema@.campaign_progress.campaign_id IS 'the campaign';
+COMMENT ON COLUMN @extschema@.campaign_progress.tenant_id IS 'the tenant';
+COMMENT ON COLUMN @extschema@.campaign_progress.name IS 'the campaign''s name';
+COMMENT ON COLUMN @extschema@.campaign_progress.status IS 'draft, running, paused, stopped or finished';
+COMMENT ON COLUMN @extschema@.campaign_progress.why IS 'why it stopped or waits';
+COMMENT ON COLUMN @extschema@.campaign_progress.started_at IS 'when it began';
+COMMENT ON COLUMN @extschema@.campaign_progress.ended_at IS 'when it ended';
+COMMENT ON COLUMN @extschema@.campaign_progress.people IS 'leads in it';
+COMMENT ON COLUMN @extschema@.campaign_progress.waiting IS 'of these: still to be called, or again';
+COMMENT ON COLUMN @extschema@.campaign_progress.calling IS 'being called';
+COMMENT ON COLUMN @extschema@.campaign_progress.done IS 'who have answered';
+COMMENT ON COLUMN @extschema@.campaign_progress.given_up IS 'who were tried as often as the rules say';
+COMMENT ON COLUMN @extschema@.campaign_progress.skipped IS 'who may not be called, or need not be any more';
+COMMENT ON COLUMN @extschema@.campaign_progress.calls IS 'calls made';
+COMMENT ON COLUMN @extschema@.campaign_progress.answered IS 'answered by people';
+COMMENT ON COLUMN @extschema@.campaign_progress.machines IS 'answered by machines';
+COMMENT ON COLUMN @extschema@.campaign_progress.busy IS 'busy';
+COMMENT ON COLUMN @extschema@.campaign_progress.no_answer IS 'not answered';
+COMMENT ON COLUMN @extschema@.campaign_progress.failed IS 'that could not be made';
+COMMENT ON COLUMN @extschema@.campaign_progress.minutes IS 'talked, each call rounded up to a minute';
+COMMENT ON COLUMN @extschema@.campaign_progress.answer_rate IS 'answered by people, of the calls made';
+COMMENT ON COLUMN @extschema@.campaign_progress.next_call_at IS 'when the next lead may be called';
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON @extschema@.campaigns TO voiceagent_admin, voiceagent_agent;
 GRANT SELECT ON @extschema@.campaign_members, @extschema@.campaign_progress TO voiceagent_admin, voiceagent_agent, voiceagent_bi;

@@ -31,7 +31,7 @@ BEGIN
 			|| CASE WHEN v_token IS NULL OR v_tokens -> v_account.sid ? v_token THEN '[]'
 					ELSE jsonb_build_array(v_token) END);
 	END LOOP;
-	RETURN jsonb_build_object('accounts', (
+	RETURN jsonb_build_object('email', @extschema@.va_gateway_email_config(), 'accounts', (
 		SELECT coalesce(jsonb_agg(jsonb_build_object('account_sid', e.key, 'tokens', e.value) ORDER BY e.key), '[]')
 		FROM jsonb_each(v_tokens) e));
 END
@@ -114,6 +114,7 @@ BEGIN
 	WHERE r.released_at IS NULL AND r.call_id IS NULL AND r.reserved_at < now() - interval '1 day';
 	PERFORM @extschema@.va_retention_apply(), @extschema@.va_criteria_recheck(), @extschema@.va_engagement_fade(),
 		@extschema@.va_outbox_forget();
+	PERFORM @extschema@.va_files_expire();
 	PERFORM @extschema@.va_funnel_compact();
 	-- Last: its locks are held until the transaction ends.
 	PERFORM @extschema@.va_events_maintain();

@@ -118,6 +118,8 @@ CREATE FUNCTION @extschema@.va_stats()
 		('rejected.not_found', 'requests', 'requests for an unknown path'),
 		('rejected.token', 'streams', 'media streams without a valid token'),
 		('rejected.busy', 'calls', 'calls beyond voiceagent.max_calls'),
+		('rejected.link', 'requests', 'links to files that are wrong, expired, or lead nowhere any more'),
+		('rejected.downloads', 'requests', 'downloads beyond those that a gateway serves at once'),
 		('rejected.no_call_sid', 'requests', 'webhooks without a CallSid'),
 		('rejected.unknown_number', 'calls', 'calls to a number that no tenant has'),
 		('rejected.inactive_tenant', 'calls', 'calls to a tenant that is not active'),

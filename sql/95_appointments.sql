@@ -416,6 +416,9 @@ BEGIN
 	RETURN CASE p_template
 		WHEN 'appointment_confirmation' THEN format('%s: your appointment is on %s.%s', p_company, v_when, v_where)
 		WHEN 'appointment_feedback' THEN format('%s: thank you for your time. How was our appointment?', p_company)
+		WHEN 'appointment_cancellation' THEN format('%s: your appointment on %s is cancelled.', p_company, v_when)
+		WHEN 'appointment_invitation' THEN format('%s: %s, on %s.%s', p_company, p_appointment.title, v_when, v_where)
+		WHEN 'appointment_withdrawal' THEN format('%s: %s, on %s, is cancelled or no longer yours.', p_company, p_appointment.title, v_when)
 		ELSE format('%s: we remind you of your appointment on %s.%s', p_company, v_when, v_where) END;
 END
 $$;

@@ -154,8 +154,10 @@ CREATE FUNCTION @extschema@.va_microseconds(timestamptz) RETURNS bigint
 	RETURN (extract(epoch FROM $1) * 1000000)::bigint;
 
 -- When a channel has been tried as often as one may, from p_at on, as spans [[from, to], …]: from an attempt that fills a
--- limit until the oldest one that counts with it is a window ago.
-CREATE FUNCTION @extschema@.va_contact_spent(p_lead uuid, p_channel text, p_settings jsonb, p_at timestamptz) RETURNS jsonb
+-- limit until the oldest one that counts with it is a window ago. p_except: an attempt that is made again, and does not
+-- count against itself.
+CREATE FUNCTION @extschema@.va_contact_spent(p_lead uuid, p_channel text, p_settings jsonb, p_at timestamptz, p_except uuid DEFAULT NULL)
+	RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_day integer := nullif(@extschema@.va_contact_limit(p_settings, p_channel, 'day'), 0);
@@ -166,6 +168,7 @@ BEGIN
 			SELECT a.at, lag(a.at, v_day - 1) OVER o AS day_before, lag(a.at, v_week - 1) OVER o AS week_before
 			FROM @extschema@.contact_attempts a
 			WHERE a.lead_id = p_lead AND a.channel = p_channel AND a.at > p_at - interval '168 hours' AND isfinite(a.at)
+			  AND a.source_id IS DISTINCT FROM p_except
 			WINDOW o AS (ORDER BY a.at)),
 		spans AS (
 			SELECT at AS from_at, day_before + interval '24 hours' AS to_at FROM attempts
@@ -219,7 +222,8 @@ $$;
 
 -- Everything that decides when a lead may be contacted by these channels of core/cadence from p_at on, as
 -- va_cadence_allowed and va_cadence_replan take it (see src/pg/lead_plan.c). There is no other rule of contact.
-CREATE FUNCTION @extschema@.va_contact_rules(p_lead @extschema@.leads, p_channels text[], p_at timestamptz) RETURNS jsonb
+CREATE FUNCTION @extschema@.va_contact_rules(p_lead @extschema@.leads, p_channels text[], p_at timestamptz, p_except uuid DEFAULT NULL)
+	RETURNS jsonb
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_tenant @extschema@.tenants;
@@ -237,7 +241,7 @@ BEGIN
 		'never', @extschema@.va_contact_never(p_lead, p_channels, v_tenant.settings),
 		'touch', coalesce(@extschema@.va_contact_touch(p_lead.id, p_at), '[]'),
 		'spent', (SELECT coalesce(jsonb_object_agg(c.name, c.spans) FILTER (WHERE c.spans IS NOT NULL), '{}')
-				  FROM (SELECT x AS name, @extschema@.va_contact_spent(p_lead.id, @extschema@.va_contact_channel(x), v_tenant.settings, p_at) AS spans
+				  FROM (SELECT x AS name, @extschema@.va_contact_spent(p_lead.id, @extschema@.va_contact_channel(x), v_tenant.settings, p_at, p_except) AS spans
 						FROM unnest(p_channels) x WHERE @extschema@.va_contact_channel(x) IS NOT NULL) c));
 	IF 'human_call' = ANY (p_channels) THEN
 		v_week := @extschema@.va_tenant_week(p_lead.tenant_id);
@@ -253,11 +257,11 @@ $$;
 -- May a lead be contacted by these channels of core/cadence together, and when? allowed: those that may be used at all;
 -- due: the first instant from p_at on at which all of these may, NULL when there is none; why: why not at p_at, or
 -- why never.
-CREATE FUNCTION @extschema@.va_contact_when(p_lead @extschema@.leads, p_channels text[], p_at timestamptz,
+CREATE FUNCTION @extschema@.va_contact_when(p_lead @extschema@.leads, p_channels text[], p_at timestamptz, p_except uuid DEFAULT NULL,
 	OUT allowed text[], OUT due timestamptz, OUT why text) RETURNS record
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_rules jsonb := @extschema@.va_contact_rules(p_lead, p_channels, p_at);
+	v_rules jsonb := @extschema@.va_contact_rules(p_lead, p_channels, p_at, p_except);
 	v_never jsonb := v_rules -> 'never';
 	v_moved text[];
 BEGIN
@@ -273,8 +277,9 @@ BEGIN
 END
 $$;
 
--- The verdict on a lead's row, for functions that have it already.
-CREATE FUNCTION @extschema@.va_contact_verdict(p_lead @extschema@.leads, p_channel text, p_at timestamptz)
+-- The verdict on a lead's row, for functions that have it already. p_except: the message or call that it is about, when
+-- that is an attempt already.
+CREATE FUNCTION @extschema@.va_contact_verdict(p_lead @extschema@.leads, p_channel text, p_at timestamptz, p_except uuid DEFAULT NULL)
 	RETURNS TABLE (verdict text, until timestamptz, why text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -289,7 +294,7 @@ BEGIN
 		verdict := CASE WHEN why IS NULL THEN 'yes' ELSE 'never' END;
 	ELSE
 		v_when := @extschema@.va_contact_when(p_lead, ARRAY[CASE WHEN v_channel <> 'call' THEN v_channel
-			WHEN lower(p_channel) = 'human_call' THEN 'human_call' ELSE 'ai_call' END], p_at);
+			WHEN lower(p_channel) = 'human_call' THEN 'human_call' ELSE 'ai_call' END], p_at, p_except);
 		why := v_when.why;
 		verdict := CASE WHEN v_when.allowed = '{}' THEN 'never' WHEN v_when.due = p_at THEN 'yes' ELSE 'not_now' END;
 		until := CASE verdict WHEN 'not_now' THEN v_when.due END;
@@ -581,7 +586,7 @@ BEGIN
 END
 $$;
 
--- Takes everything personal out of calls; what is left are times, counts and results. Every column that is not
+-- Takes everything personal out of calls, their recordings at Twilio too; what is left are times, counts and results. Every column that is not
 -- named here as harmless is set to its default, so that a new one is erased unless somebody decides otherwise.
 CREATE FUNCTION @extschema@.va_calls_blank(p_calls uuid[]) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -593,6 +598,8 @@ DECLARE
 			'recording_duration', 'sentiment_score', 'outcome', 'created_at', 'updated_at', 'phone_number_id', 'campaign_id', 'dialed_at', 'answered_by'));
 	v_count integer;
 BEGIN
+	-- Not as an effect of the call, which is about to be forgotten with all that is the person's.
+	PERFORM @extschema@.va_recording_forget(c.tenant_id, NULL, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (p_calls);
 	EXECUTE format('UPDATE @extschema@.calls SET %s WHERE id = ANY ($1)', v_set) USING p_calls;
 	GET DIAGNOSTICS v_count = ROW_COUNT;
 	RETURN v_count;
@@ -600,7 +607,7 @@ END
 $$;
 
 -- Deletes the rows that a condition finds in each table, in an order that foreign keys allow: a table whose turn
--- comes too early is tried again after the others.
+-- comes too early is tried again after the others. Leads go last: what points at one might forget whose it is.
 CREATE FUNCTION @extschema@.va_person_delete(p_tenant uuid, p_leads uuid[], p_calls uuid[], p_addresses text[]) RETURNS jsonb
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -613,7 +620,7 @@ DECLARE
 BEGIN
 	LOOP
 		v_again := '{}';
-		FOR v_table IN SELECT t.* FROM @extschema@.va_person_tables() t WHERE t.name = ANY (v_left) LOOP
+		FOR v_table IN SELECT t.* FROM @extschema@.va_person_tables() t WHERE t.name = ANY (v_left) ORDER BY t.name = 'leads', t.name LOOP
 			BEGIN
 				EXECUTE format('DELETE FROM %s WHERE %s', v_table.tab, v_table.condition) USING p_tenant, p_leads, p_calls, p_addresses;
 				GET DIAGNOSTICS v_count = ROW_COUNT;
@@ -654,7 +661,6 @@ BEGIN
 	SELECT coalesce(jsonb_agg(jsonb_build_object('call_id', c.id, 'call_sid', c.twilio_call_sid, 'recording_sid', c.recording_sid,
 		'url', c.recording_url) ORDER BY c.id), '[]') INTO v_recordings
 	FROM @extschema@.calls c WHERE c.id = ANY (v_scope.calls) AND c.recording_url IS NOT NULL;
-	PERFORM @extschema@.va_recording_forget(c.tenant_id, c.id, c.recording_sid) FROM @extschema@.calls c WHERE c.id = ANY (v_scope.calls);
 	v_blanked := @extschema@.va_calls_blank(v_scope.calls);
 	v_deleted := @extschema@.va_person_delete(tenant, v_scope.leads, v_scope.calls, v_scope.addresses);
 	UPDATE @extschema@.do_not_contact d SET address = NULL WHERE d.tenant_id = tenant AND d.address = ANY (v_scope.addresses);
@@ -687,6 +693,7 @@ DECLARE
 	v_count integer;
 BEGIN
 	PERFORM @extschema@.va_recordings_expire(p_calls);
+	DELETE FROM @extschema@.stored_files f WHERE f.call_id = ANY (p_calls);
 	DELETE FROM @extschema@.conversation_sessions s WHERE s.call_id = ANY (p_calls);
 	UPDATE @extschema@.analytics_events e SET call_id = NULL WHERE e.call_id = ANY (p_calls);
 	FOR v_key IN
@@ -733,7 +740,7 @@ BEGIN
 		DELETE FROM @extschema@.tool_invocations i WHERE i.call_id = ANY (v_ids);
 		DELETE FROM @extschema@.conversation_sessions s WHERE s.call_id = ANY (v_ids);
 		UPDATE @extschema@.calls c SET transcript = '[]', transcript_summary = NULL, entities_extracted = '{}' WHERE c.id = ANY (v_ids);
-		v_done := v_done || jsonb_build_object('transcripts', cardinality(v_ids));
+		v_done := v_done || jsonb_build_object('transcripts', cardinality(v_ids) + @extschema@.va_files_forget(p_tenant, 'transcript', v_age, p_limit));
 	END IF;
 	v_age := @extschema@.va_retention_days(p_settings, 'recordings');
 	IF v_age IS NOT NULL THEN
@@ -741,7 +748,7 @@ BEGIN
 			AND c.recording_url IS NOT NULL LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
 		PERFORM @extschema@.va_recordings_expire(v_ids);
 		UPDATE @extschema@.calls c SET recording_url = NULL, recording_sid = NULL WHERE c.id = ANY (v_ids);
-		v_done := v_done || jsonb_build_object('recordings', cardinality(v_ids));
+		v_done := v_done || jsonb_build_object('recordings', cardinality(v_ids) + @extschema@.va_files_forget(p_tenant, 'recording', v_age, p_limit));
 	END IF;
 	v_age := @extschema@.va_retention_days(p_settings, 'calls');
 	IF v_age IS NOT NULL THEN
@@ -777,6 +784,7 @@ BEGIN
 		LOOP
 			-- By the lead's row alone: another lead of the same person may be alive.
 			PERFORM @extschema@.va_calls_blank(ARRAY(SELECT c.id FROM @extschema@.calls c WHERE c.lead_id = v_lead.id));
+			DELETE FROM @extschema@.stored_files f USING @extschema@.calls c WHERE c.id = f.call_id AND c.lead_id = v_lead.id;
 			PERFORM @extschema@.va_person_delete(p_tenant, ARRAY[v_lead.id], '{}', '{}');
 			v_ids := v_ids || v_lead.id;
 		END LOOP;

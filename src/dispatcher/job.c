@@ -217,14 +217,34 @@ on_http(void *arg, const struct http_reply *reply)
 	job->then(job, reply);
 }
 
+unsigned
+job_left_ms(const struct job *job)
+{
+	uint64_t now_us = loop_now_us();
+
+	return job->expires_us > now_us + 1000 ? (unsigned) ((job->expires_us - now_us) / 1000) : 1;
+}
+
+bool
+job_guarded(const struct job *job)
+{
+	return json_flag(job->request, "tenant_url", false) &&
+		   !job->dispatcher->settings.allow_private_urls;
+}
+
+void
+job_exchanging(struct job *job, bool sent)
+{
+	job->exchanged = true;
+	job->sent = sent;
+}
+
 bool
 job_http(struct job *job, const struct http_options *options, job_next next)
 {
 	struct dispatcher *d = job->dispatcher;
 	struct http_options o = *options;
-	uint64_t now_us = loop_now_us();
-	unsigned left_ms =
-		job->expires_us > now_us + 1000 ? (unsigned) ((job->expires_us - now_us) / 1000) : 1;
+	unsigned left_ms = job_left_ms(job);
 
 	if (o.timeout_ms == 0 || o.timeout_ms > left_ms)
 		o.timeout_ms = left_ms;
@@ -232,8 +252,7 @@ job_http(struct job *job, const struct http_options *options, job_next next)
 		o.connect_timeout_ms = CONNECT_TIMEOUT_MS;
 	if (o.max_reply == 0)
 		o.max_reply = MAX_REPLY;
-	o.guard = o.guard ||
-			  (json_flag(job->request, "tenant_url", false) && !d->settings.allow_private_urls);
+	o.guard = o.guard || job_guarded(job);
 	snprintf(job->method, sizeof(job->method), "%s", o.method);
 	job->then = next;
 	job->exchanged = true;
@@ -243,6 +262,49 @@ job_http(struct job *job, const struct http_options *options, job_next next)
 	job_fail(job, "bad_url", "Look at the address in the settings.",
 			 "the address or a header of the request cannot be used");
 	return false;
+}
+
+/* ---- giving up ---- */
+
+static void
+abandon(struct job *job)
+{
+	if (job->call != NULL)
+		http_client_cancel(job->call);
+	job->call = NULL;
+	if (job->provider != NULL && job->provider->abandon != NULL)
+		job->provider->abandon(job);
+}
+
+static bool
+surely_unsent(const struct job *job)
+{
+	return job->exchanged && !job->sent && (job->call == NULL || !http_client_sent(job->call));
+}
+
+static void
+release(struct job *job)
+{
+	struct dispatcher *d = job->dispatcher;
+	struct json_object *said;
+
+	abandon(job);
+	if (job->sent)
+	{
+		/* The provider found out that something had been sent after all. */
+		struct job_verdict verdict = {
+			.outcome = JOB_UNKNOWN,
+			.code = "dispatcher_stopped",
+			.text = "the dispatcher was stopped before the service had answered",
+			.retry_after_s = -1};
+
+		job_finish(job, &verdict);
+		return;
+	}
+	said = verdict_begin(job, "released");
+	d->counters.released++;
+	job_free(job);
+	settling_add(d->settling, said);
 }
 
 /* ---- the beginning ---- */
@@ -302,7 +364,9 @@ job_begin(struct dispatcher *d, struct json_object *said, uint64_t claimed_us)
 		d->counters.looks++;
 	else
 		d->counters.attempts++;
-	if (job->provider == NULL)
+	if (loop_now_us() - claimed_us > (uint64_t) timeout_ms * 500)
+		release(job); /* the database took its time: too little of the lease is left */
+	else if (job->provider == NULL)
 		job_fail(job, "no_provider", "Install the version of the program that the extension has.",
 				 "this program knows no provider for %s", json_text(said, "kind", ""));
 	else if (job->look && job->provider->reconcile == NULL)
@@ -311,36 +375,6 @@ job_begin(struct dispatcher *d, struct json_object *said, uint64_t claimed_us)
 		job->provider->reconcile(job);
 	else
 		job->provider->perform(job);
-}
-
-/* ---- giving up ---- */
-
-static void
-abandon(struct job *job)
-{
-	if (job->call != NULL)
-		http_client_cancel(job->call);
-	job->call = NULL;
-	if (job->provider->abandon != NULL)
-		job->provider->abandon(job);
-}
-
-static bool
-surely_unsent(const struct job *job)
-{
-	return job->exchanged && !job->sent && (job->call == NULL || !http_client_sent(job->call));
-}
-
-static void
-release(struct job *job)
-{
-	struct dispatcher *d = job->dispatcher;
-	struct json_object *said = verdict_begin(job, "released");
-
-	abandon(job);
-	d->counters.released++;
-	job_free(job);
-	settling_add(d->settling, said);
 }
 
 void
@@ -360,8 +394,8 @@ job_expire_all(struct dispatcher *d, uint64_t now_us, bool all)
 	for (struct job *job = d->jobs, *next; job != NULL; job = next)
 	{
 		bool over = now_us >= job->expires_us + 1000000;
+		bool unsent = surely_unsent(job);
 		struct job_verdict verdict = {
-			.outcome = surely_unsent(job) ? JOB_RETRY : JOB_UNKNOWN,
 			.code = all ? "dispatcher_stopped" : "timeout",
 			.text = all ? "the dispatcher was stopped before the service had answered"
 						: "the time for this effect was over before the service had answered",
@@ -373,6 +407,7 @@ job_expire_all(struct dispatcher *d, uint64_t now_us, bool all)
 		if (!all && !over)
 			continue;
 		abandon(job);
+		verdict.outcome = unsent && !job->sent ? JOB_RETRY : JOB_UNKNOWN;
 		job_finish(job, &verdict);
 	}
 }

@@ -74,6 +74,13 @@ void job_set_state(struct job *job, void *state);
 typedef void (*job_next)(struct job *job, const struct http_reply *reply);
 bool job_http(struct job *job, const struct http_options *options, job_next next);
 
+/* For a provider whose service speaks something else than HTTP: how long it may take, whether
+ * addresses on this machine and in private networks are to be refused, and whether anything may have
+ * had its effect already (said before and after: a job that is given up goes by it). */
+unsigned job_left_ms(const struct job *job);
+bool job_guarded(const struct job *job);
+void job_exchanging(struct job *job, bool sent);
+
 /* Fills a verdict for a reply that is not what was hoped for, by the common rules: nothing sent →
  * retry; sent and no answer → unknown (retry when repeatable); 429 and 503 → retry after the time
  * named; other 5xx → unknown when it may have had an effect, else retry; 3xx, 4xx → failed. A

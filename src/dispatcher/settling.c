@@ -3,11 +3,13 @@
  *
  * A batch that the database refuses (a text of the service that jsonb does not take) is sent again
  * verdict by verdict, so that one cannot spoil the others; one that is refused alone is sent once
- * more without the service's words.
+ * more without the service's words. A batch that met a deadlock or a cancellation is sent again as it
+ * is.
  */
 #include "dispatcher/settling.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "dispatcher/dispatcher.h"
 #include "net/db.h"
@@ -67,17 +69,36 @@ take(struct json_object *from, size_t count)
 	return taken;
 }
 
+/* The batch goes to the end of another list. */
+static void
+put_back(struct settling *s, struct json_object *list)
+{
+	for (size_t i = 0; i < json_object_array_length(s->sent); i++)
+		json_object_array_add(list, json_object_get(json_object_array_get_idx(s->sent, i)));
+}
+
+/* Deadlock, serialization, a lock not to be had, a query cancelled: nothing is wrong with it. */
+static bool
+is_passing(const char *sqlstate)
+{
+	return strncmp(sqlstate, "40", 2) == 0 || strcmp(sqlstate, "55P03") == 0 ||
+		   strcmp(sqlstate, "57014") == 0;
+}
+
 static void
 refused(struct settling *s, const struct db_reply *reply)
 {
-	size_t count = json_object_array_length(s->sent);
 	struct json_object *verdict = json_object_array_get_idx(s->sent, 0);
 
-	if (count > 1)
+	if (is_passing(reply->sqlstate))
 	{
-		for (size_t i = 0; i < count; i++)
-			json_object_array_add(s->suspects,
-								  json_object_get(json_object_array_get_idx(s->sent, i)));
+		log_warning("outcomes are stored at the next try: %s", reply->message);
+		put_back(s, s->waiting);
+		return;
+	}
+	if (json_object_array_length(s->sent) > 1)
+	{
+		put_back(s, s->suspects);
 		return;
 	}
 	if (!s->bare)

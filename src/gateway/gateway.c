@@ -119,6 +119,9 @@ config_read(void *arg, const struct db_reply *reply)
 		if (!credentials_load(&p->gateway.credentials, PQgetvalue(reply->result, 0, 0),
 							  (size_t) PQgetlength(reply->result, 0, 0), &err))
 			log_error("the configuration cannot be used: %s", err.text);
+		else if (!mail_keys_load(&p->gateway.mail_keys, PQgetvalue(reply->result, 0, 0),
+								 (size_t) PQgetlength(reply->result, 0, 0), &err))
+			log_error("the keys of e-mail webhooks cannot be used: %s", err.text);
 		else if (p->gateway.credentials.count == 0)
 			log_write(LOG_LEVEL_WARNING,
 					  &(struct log_context){
@@ -451,6 +454,7 @@ tear_down(struct program *p)
 	uv_close((uv_handle_t *) &p->stop, NULL);
 	loop_free(g->loop);
 	credentials_wipe(&g->credentials);
+	mail_keys_wipe(&g->mail_keys);
 	for (int i = 0; i < SQL_COUNT; i++)
 		free(g->sql.texts[i]);
 }

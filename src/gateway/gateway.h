@@ -13,6 +13,7 @@
 #include "gateway/call_index.h"
 #include "gateway/credentials.h"
 #include "gateway/ended.h"
+#include "gateway/mail_keys.h"
 #include "gateway/settings.h"
 #include "gateway/sql.h"
 #include "gateway/urls.h"
@@ -35,6 +36,8 @@ enum rejection
 	REJECT_NOT_FOUND,
 	REJECT_TOKEN,
 	REJECT_BUSY,
+	REJECT_LINK, /* to a file: wrong, expired, or of a file that is gone */
+	REJECT_DOWNLOADS, /* too many at once */
 	REJECT_COUNT
 };
 
@@ -68,6 +71,7 @@ struct gateway
 	struct http_server *server;
 	struct settings settings;
 	struct credentials credentials;
+	struct mail_keys mail_keys;
 	struct urls urls;
 	struct sql sql;
 	struct counters counters;
@@ -78,6 +82,7 @@ struct gateway
 	struct media *streams;
 	struct journal *closed_journals;
 	unsigned call_count;
+	unsigned download_count;
 	uint64_t next_call_id;
 	uint64_t started_us;
 	char name[64];

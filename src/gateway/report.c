@@ -43,6 +43,8 @@ rejections(struct text *t, const struct counters *c)
 		[REJECT_NOT_FOUND] = "not_found",
 		[REJECT_TOKEN] = "token",
 		[REJECT_BUSY] = "busy",
+		[REJECT_LINK] = "link",
+		[REJECT_DOWNLOADS] = "downloads",
 	};
 
 	text_str(t, ",\"rejected\":{");

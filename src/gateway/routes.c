@@ -14,6 +14,8 @@
 
 #include "core/form.h"
 #include "core/json.h"
+#include "gateway/files.h"
+#include "gateway/mail_routes.h"
 #include "gateway/media.h"
 #include "gateway/odoo_hook.h"
 #include "gateway/signature.h"
@@ -30,6 +32,7 @@ enum route_kind
 {
 	ROUTE_HEALTH,
 	ROUTE_STREAM,
+	ROUTE_FILE,
 	ROUTE_CALLBACK,
 	ROUTE_TWIML,
 	ROUTE_ODOO /* the path goes on: a token */
@@ -38,7 +41,7 @@ enum route_kind
 struct route
 {
 	const char *method;
-	const char *path;
+	const char *path; /* all that begin so, when it ends in a slash */
 	enum route_kind kind;
 	enum sql_id sql;
 	const char *subject; /* the parameter that names what a webhook is about */
@@ -48,6 +51,7 @@ struct route
 #define MESSAGE "MessageSid"
 
 static const struct route routes[] = {
+	{"GET", "/files/", ROUTE_FILE, SQL_COUNT, NULL},
 	{"GET", "/health", ROUTE_HEALTH, SQL_COUNT, NULL},
 	{"GET", "/media-stream", ROUTE_STREAM, SQL_COUNT, NULL},
 	{"POST", ODOO_HOOK_PATH, ROUTE_ODOO, SQL_COUNT, NULL},
@@ -69,10 +73,20 @@ static const struct route routes[] = {
 };
 
 static bool
-is_path(const struct route *route, const char *path)
+leads_to(const struct route *route, const char *path)
 {
-	return route->kind == ROUTE_ODOO ? strncmp(path, route->path, strlen(route->path)) == 0
-									 : strcmp(path, route->path) == 0;
+	size_t len = strlen(route->path);
+
+	return route->path[len - 1] == '/' ? strncmp(path, route->path, len) == 0
+									   : strcmp(path, route->path) == 0;
+}
+
+/* HEAD is GET without the body, where there is one. */
+static bool
+takes_method(const struct route *route, const char *method)
+{
+	return strcmp(route->method, method) == 0 ||
+		   (route->kind == ROUTE_FILE && strcmp(method, "HEAD") == 0);
 }
 
 static const struct route *
@@ -83,7 +97,7 @@ find_route(const struct gateway *g, const struct http_request *req)
 					  g->settings.media_port != g->settings.http_port;
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-		if (is_path(&routes[i], path) &&
+		if (leads_to(&routes[i], path) &&
 			(!media_only || routes[i].kind == ROUTE_STREAM || routes[i].kind == ROUTE_HEALTH))
 			return &routes[i];
 	return NULL;
@@ -305,20 +319,25 @@ on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
 	uint64_t received_us = loop_now_us();
 	char allow[64];
 
+	if (route == NULL && mail_routes_serve(g, ex, req))
+		return;
 	if (route == NULL)
 	{
 		turn_away(g, ex, REJECT_NOT_FOUND, 404, "no such path\n");
 		return;
 	}
-	if (strcmp(route->method, req->method) != 0)
+	if (!takes_method(route, req->method))
 	{
-		snprintf(allow, sizeof(allow), "Allow: %s\r\n", route->method);
+		snprintf(allow, sizeof(allow), "Allow: %s%s\r\n", route->method,
+				 route->kind == ROUTE_FILE ? ", HEAD" : "");
 		gateway_reject(g, REJECT_METHOD);
 		answer_plain(ex, 405, "method not allowed\n", allow);
 		return;
 	}
 	if (route->kind == ROUTE_HEALTH)
 		answer_health(g, ex);
+	else if (route->kind == ROUTE_FILE)
+		files_request(g, ex, req, urls_route(&g->urls, req->path) + strlen(route->path));
 	else if (route->kind == ROUTE_STREAM)
 	{
 		gateway_reject(g, REJECT_METHOD);
@@ -345,4 +364,12 @@ on_upgrade(void *arg, const struct http_request *req, struct ws_limits *limits,
 	return media_upgrade(g, req, limits, ws_handlers, ws_arg, headers_of);
 }
 
-const struct http_server_handlers routes_handlers = {on_request, on_upgrade, NULL};
+static size_t
+body_limit(void *arg, struct http_exchange *ex, const struct http_request *req)
+{
+	size_t mail = mail_routes_limit(arg, ex, req);
+
+	return mail > 0 ? mail : ROUTES_MAX_BODY;
+}
+
+const struct http_server_handlers routes_handlers = {on_request, on_upgrade, NULL, body_limit};

@@ -24,6 +24,12 @@ static const char *const templates[SQL_COUNT] = {
 	[SQL_MESSAGE_STATUS] = WEBHOOK("message_status"),
 	[SQL_SMS_INCOMING] = WEBHOOK("sms_incoming"),
 	[SQL_WHATSAPP_INCOMING] = WEBHOOK("whatsapp_incoming"),
+	[SQL_EMAIL_EVENTS] =
+		"SELECT http_status, body FROM %s.va_webhook_email_events($1::uuid, $2::jsonb, $3)",
+	[SQL_EMAIL_INBOUND] =
+		"SELECT http_status, body FROM %s.va_webhook_email_inbound($1::uuid, $2::jsonb, $3)",
+	[SQL_UNSUBSCRIBE] =
+		"SELECT http_status, body FROM %s.va_webhook_unsubscribe($1, $2::boolean, $3)",
 	[SQL_WEBHOOK_ODOO] = "SELECT %s.va_webhook_odoo($1, $2::jsonb)",
 	[SQL_CONFIG] = "SELECT %s.va_gateway_config()",
 	[SQL_STREAM_START] =
@@ -32,6 +38,7 @@ static const char *const templates[SQL_COUNT] = {
 	[SQL_EVENTS] = "SELECT %s.va_call_events($1::uuid, $2, $3::jsonb)",
 	[SQL_TOOL] = "SELECT %s.va_call_tool($1::uuid, $2, $3, $4::jsonb)",
 	[SQL_REPORT] = "SELECT %s.va_gateway_report($1, $2::jsonb)",
+	[SQL_FILE_OPEN] = "SELECT path, name, media_type, bytes, sha256 FROM %s.va_file_open($1, $2, $3)",
 };
 
 bool

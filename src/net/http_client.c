@@ -1,38 +1,30 @@
 /*
- * http_client.c: curl's multi interface driven by the loop.
+ * http_client.c: requests as transfers of curl, see curl_loop.h.
  *
- * curl says which sockets to watch and when to wake it. Its resolver runs threads that would take
- * the program's signals, so all are blocked while curl may start one. Finished transfers are
- * collected and told one by one from a turn of their own: a `done` may send, cancel, or free the
- * client, and none of that happens inside curl.
+ * Finished transfers are collected and told one by one from a turn of their own: a `done` may send,
+ * cancel, or free the client, and none of that happens inside curl.
  */
 #include "net/http_client.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
-#include <uv.h>
 
-#include "core/address.h"
+#include "net/curl_loop.h"
 #include "net/log.h"
 #include "net/loop.h"
 #include "net/loop_internal.h"
 
-#define MAX_CONNECTIONS 256
-#define KEEP_IDLE 64
 #define MAX_HEADERS 16384 /* bytes of the reply's headers that are kept */
 
 struct http_client
 {
 	struct garbage garbage;
 	struct loop *loop;
-	CURLM *multi;
-	uv_timer_t *timer;
+	struct curl_loop *curl;
 	struct http_call *calls; /* all that were not told */
 	struct deadline telling;
 	bool freed;
@@ -53,7 +45,7 @@ struct http_call
 	char *reply_headers; /* "name\0value\0" pairs, names in lower case */
 	size_t reply_headers_len;
 	bool too_large;
-	bool guarded; /* the guard refused the address */
+	struct curl_guard guard;
 	bool broke; /* the connection ended without an answer, and curl would have sent it again */
 	bool sink_failed, read_failed;
 	bool finished;
@@ -62,124 +54,6 @@ struct http_call
 	bool request_begun; /* the first byte of the request was handed to the socket */
 	char error[CURL_ERROR_SIZE];
 };
-
-/* A watched socket. */
-struct watch
-{
-	uv_poll_t poll;
-	struct http_client *client;
-	curl_socket_t socket;
-};
-
-static void collect(struct http_client *client);
-
-/* --- signals --- */
-
-static void
-block_signals(sigset_t *before)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, before);
-}
-
-static void
-restore_signals(const sigset_t *before)
-{
-	pthread_sigmask(SIG_SETMASK, before, NULL);
-}
-
-/* --- curl on the loop --- */
-
-static void
-socket_action(struct http_client *client, curl_socket_t socket, int events)
-{
-	sigset_t before;
-	int running;
-
-	block_signals(&before);
-	curl_multi_socket_action(client->multi, socket, events, &running);
-	restore_signals(&before);
-	collect(client);
-}
-
-static void
-on_poll(uv_poll_t *handle, int status, int events)
-{
-	struct watch *watch = handle->data;
-	int flags = 0;
-
-	if (status < 0)
-		flags = CURL_CSELECT_ERR;
-	if (events & UV_READABLE)
-		flags |= CURL_CSELECT_IN;
-	if (events & UV_WRITABLE)
-		flags |= CURL_CSELECT_OUT;
-	socket_action(watch->client, watch->socket, flags);
-}
-
-static void
-on_watch_closed(uv_handle_t *handle)
-{
-	free(handle->data);
-}
-
-static int
-on_curl_socket(CURL *easy, curl_socket_t socket, int what, void *arg, void *socket_arg)
-{
-	struct http_client *client = arg;
-	struct watch *watch = socket_arg;
-	int events = 0;
-
-	(void) easy;
-	if (what == CURL_POLL_REMOVE)
-	{
-		curl_multi_assign(client->multi, socket, NULL);
-		if (watch != NULL)
-			uv_close((uv_handle_t *) &watch->poll, on_watch_closed);
-		return 0;
-	}
-	if (watch == NULL)
-	{
-		watch = calloc(1, sizeof(*watch));
-		if (watch == NULL || uv_poll_init_socket(loop_uv(client->loop), &watch->poll, socket) != 0)
-		{
-			free(watch);
-			return -1;
-		}
-		watch->client = client;
-		watch->socket = socket;
-		watch->poll.data = watch;
-		curl_multi_assign(client->multi, socket, watch);
-	}
-	if (what & CURL_POLL_IN)
-		events |= UV_READABLE;
-	if (what & CURL_POLL_OUT)
-		events |= UV_WRITABLE;
-	uv_poll_start(&watch->poll, events, on_poll);
-	return 0;
-}
-
-static void
-on_timer(uv_timer_t *handle)
-{
-	socket_action(handle->data, CURL_SOCKET_TIMEOUT, 0);
-}
-
-/* 0 means "soon", not "never": curl must not be called from within this. */
-static int
-on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	struct http_client *client = arg;
-
-	(void) multi;
-	if (timeout_ms < 0)
-		uv_timer_stop(client->timer);
-	else
-		uv_timer_start(client->timer, on_timer, (uint64_t) timeout_ms, 0);
-	return 0;
-}
 
 /* --- a reply --- */
 
@@ -236,35 +110,6 @@ on_read(char *into, size_t size, size_t count, void *arg)
 	return CURL_READFUNC_ABORT;
 }
 
-/* --- the guard --- */
-
-static bool
-is_public(const struct sockaddr *address)
-{
-	if (address->sa_family == AF_INET)
-		return address_is_public_v4(
-			(const uint8_t *) &((const struct sockaddr_in *) (const void *) address)->sin_addr);
-	return address->sa_family == AF_INET6 &&
-		   address_is_public_v6(
-			   (const uint8_t *) &((const struct sockaddr_in6 *) (const void *) address)
-				   ->sin6_addr);
-}
-
-/* Before a connection is made. */
-static curl_socket_t
-on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	struct http_call *call = arg;
-
-	(void) purpose;
-	if (call->options.guard && !is_public(&address->addr))
-	{
-		call->guarded = true;
-		return CURL_SOCKET_BAD;
-	}
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
 /* Before a request is sent. There are two reasons not to: an unguarded request may have left the
  * connection behind; and curl sends again by itself, for any method, what it sent on a connection
  * that was used before and that closed without a word. The service may have done it by then. */
@@ -272,8 +117,6 @@ static int
 on_prerequest(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
 	struct http_call *call = arg;
-	uint8_t ip[16];
-	bool good = false;
 
 	(void) local_ip;
 	(void) remote_port;
@@ -283,14 +126,7 @@ on_prerequest(void *arg, char *remote_ip, char *local_ip, int remote_port, int l
 		call->broke = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
-	if (!call->options.guard)
-		return CURL_PREREQFUNC_OK;
-	if (inet_pton(AF_INET, remote_ip, ip) == 1)
-		good = address_is_public_v4(ip);
-	else if (inet_pton(AF_INET6, remote_ip, ip) == 1)
-		good = address_is_public_v6(ip);
-	call->guarded = !good;
-	return good ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+	return curl_guard_allows(&call->guard, remote_ip) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 /* --- headers of a reply --- */
@@ -417,7 +253,7 @@ timeout_words(const struct http_call *call)
 static const char *
 error_words(struct http_call *call)
 {
-	if (call->guarded)
+	if (call->guard.refused)
 		return "the address is on this machine or in a private network";
 	if (call->broke)
 		return "connection closed without an answer";
@@ -435,7 +271,9 @@ error_words(struct http_call *call)
 		case CURLE_OPERATION_TIMEDOUT: return timeout_words(call);
 		case CURLE_PEER_FAILED_VERIFICATION: return "certificate not accepted";
 		case CURLE_SSL_CONNECT_ERROR: return "TLS handshake failed";
-		case CURLE_GOT_NOTHING: return "connection closed without an answer";
+		case CURLE_GOT_NOTHING:
+		case CURLE_SEND_FAIL_REWIND: /* curl would have sent a body again that comes in pieces */
+			return "connection closed without an answer";
 		case CURLE_PARTIAL_FILE: return "answer cut off";
 		case CURLE_RECV_ERROR: return "connection lost while receiving";
 		case CURLE_SEND_ERROR: return "connection lost while sending";
@@ -461,12 +299,8 @@ unlink_call(struct http_call *call)
 static void
 detach_call(struct http_call *call)
 {
-	sigset_t before;
-
 	unlink_call(call);
-	block_signals(&before);
-	curl_multi_remove_handle(call->client->multi, call->easy);
-	restore_signals(&before);
+	curl_loop_remove(call->client->curl, call->easy);
 }
 
 static void
@@ -530,23 +364,16 @@ on_telling(void *arg)
 }
 
 static void
-collect(struct http_client *client)
+on_finished(void *arg, CURL *easy, CURLcode result)
 {
-	CURLMsg *message;
-	int left;
+	struct http_client *client = arg;
+	struct http_call *call = NULL;
 
-	while ((message = curl_multi_info_read(client->multi, &left)) != NULL)
-	{
-		struct http_call *call = NULL;
-
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &call);
-		call->finished = true;
-		call->result = message->data.result;
-		if (!deadline_is_set(&client->telling))
-			deadline_set(client->loop, &client->telling, 0, on_telling, client);
-	}
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &call);
+	call->finished = true;
+	call->result = result;
+	if (!deadline_is_set(&client->telling))
+		deadline_set(client->loop, &client->telling, 0, on_telling, client);
 }
 
 /* --- requests --- */
@@ -657,12 +484,10 @@ set_road(struct http_call *call, const struct http_options *options)
 	good &= curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long) options->max_redirects) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR,
 							 secure(options->url) ? "https" : "http,https") == CURLE_OK;
-	good &= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket) == CURLE_OK;
-	good &= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call) == CURLE_OK;
+	call->guard.on = options->guard;
+	good &= curl_guard_install(easy, &call->guard);
 	good &= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_prerequest) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_PREREQDATA, call) == CURLE_OK;
-	if (options->guard)
-		good &= curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
 	if (options->read_body != NULL)
 	{
 		good &= curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read) == CURLE_OK;
@@ -676,7 +501,6 @@ http_client_send(struct http_client *client, const struct http_options *options,
 				 void *arg)
 {
 	struct http_call *call;
-	sigset_t before;
 
 	if (!url_good(options->url))
 		return NULL;
@@ -701,9 +525,7 @@ http_client_send(struct http_client *client, const struct http_options *options,
 	if (call->next != NULL)
 		call->next->prev = call;
 	client->calls = call;
-	block_signals(&before);
-	curl_multi_add_handle(client->multi, call->easy);
-	restore_signals(&before);
+	curl_loop_add(client->curl, call->easy);
 	return call;
 }
 
@@ -723,56 +545,30 @@ http_client_cancel(struct http_call *call)
 struct http_client *
 http_client_new(struct loop *loop, unsigned max_per_host)
 {
-	static bool initialised;
 	struct http_client *client = calloc(1, sizeof(*client));
 
-	if (!initialised && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (client != NULL)
+	{
+		client->loop = loop;
+		client->curl = curl_loop_new(loop, max_per_host, on_finished, client);
+	}
+	if (client != NULL && client->curl == NULL)
 	{
 		free(client);
 		return NULL;
 	}
-	initialised = true;
-	if (client == NULL || (client->timer = calloc(1, sizeof(*client->timer))) == NULL ||
-		(client->multi = curl_multi_init()) == NULL)
-	{
-		if (client != NULL)
-			free(client->timer);
-		free(client);
-		return NULL;
-	}
-	client->loop = loop;
-	uv_timer_init(loop_uv(loop), client->timer);
-	client->timer->data = client;
-	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
-	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
-	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
-	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-	curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long) max_per_host);
-	curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) MAX_CONNECTIONS);
-	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long) KEEP_IDLE);
 	return client;
-}
-
-static void
-on_timer_closed(uv_handle_t *handle)
-{
-	free(handle);
 }
 
 void
 http_client_free(struct http_client *client)
 {
-	sigset_t before;
-
 	if (client == NULL)
 		return;
 	while (client->calls != NULL)
 		http_client_cancel(client->calls);
 	client->freed = true;
 	deadline_clear(&client->telling);
-	block_signals(&before);
-	curl_multi_cleanup(client->multi);
-	restore_signals(&before);
-	uv_close((uv_handle_t *) client->timer, on_timer_closed);
+	curl_loop_free(client->curl);
 	loop_free_later(client->loop, &client->garbage);
 }

@@ -382,6 +382,7 @@ http_status_phrase(int status)
 		case 201: return "Created";
 		case 202: return "Accepted";
 		case 204: return "No Content";
+		case 206: return "Partial Content";
 		case 304: return "Not Modified";
 		case 307: return "Temporary Redirect";
 		case 400: return "Bad Request";
@@ -393,6 +394,7 @@ http_status_phrase(int status)
 		case 409: return "Conflict";
 		case 413: return "Content Too Large";
 		case 415: return "Unsupported Media Type";
+		case 416: return "Range Not Satisfiable";
 		case 417: return "Expectation Failed";
 		case 422: return "Unprocessable Content";
 		case 426: return "Upgrade Required";

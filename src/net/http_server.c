@@ -11,6 +11,7 @@
  */
 #include "net/http_server.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,11 @@ struct http_conn
 
 	char *output; /* what the kernel did not take */
 	size_t output_len, output_done;
+
+	/* A body that comes in pieces. */
+	uint64_t pieces_left; /* bytes */
+	const struct http_body_handlers *pieces;
+	void *pieces_arg;
 };
 
 struct http_exchange
@@ -83,6 +89,7 @@ struct http_exchange
 	char *head_text;
 	char *path;
 	size_t body_size;
+	size_t max_body;
 	struct http_head head;
 	struct http_request request;
 };
@@ -126,6 +133,8 @@ conn_free(struct http_conn *conn)
 {
 	conn->state = CONN_DEAD;
 	deadline_clear(&conn->deadline);
+	if (conn->pieces_left > 0)
+		conn->pieces->gone(conn->pieces_arg);
 	if (conn->exchange != NULL)
 	{
 		conn->exchange->conn = NULL;
@@ -168,10 +177,17 @@ on_next_request(void *arg)
 	process_input(conn);
 }
 
-/* The answer is with the kernel: the connection ends or turns to the next request. */
+/* The answer, or the part of it that there is, is with the kernel: the next piece is asked for, or the
+ * connection ends or turns to the next request. */
 static void
 answer_written(struct http_conn *conn)
 {
+	if (conn->pieces_left > 0)
+	{
+		restart_deadline(conn);
+		conn->pieces->more(conn->pieces_arg, (struct http_body *) conn);
+		return;
+	}
 	if (conn->ending)
 	{
 		conn_close(conn, true);
@@ -228,7 +244,7 @@ on_writable(void *arg)
 /* Writes an answer; with_body false sends its head alone. */
 static void
 respond(struct http_conn *conn, int status, const char *content_type, const char *body,
-		size_t body_len, const char *extra_headers, bool with_body, int minor)
+		uint64_t body_len, const char *extra_headers, bool with_body, int minor)
 {
 	bool no_content = status == 204 || status == 304;
 	char *text = NULL;
@@ -244,7 +260,7 @@ respond(struct http_conn *conn, int status, const char *content_type, const char
 	if (content_type != NULL && *content_type != '\0' && !no_content)
 		fprintf(out, "Content-Type: %s\r\n", content_type);
 	if (!no_content)
-		fprintf(out, "Content-Length: %zu\r\n", body_len);
+		fprintf(out, "Content-Length: %" PRIu64 "\r\n", body_len);
 	if (conn->ending)
 		fprintf(out, "Connection: close\r\n");
 	else if (minor == 0)
@@ -253,7 +269,7 @@ respond(struct http_conn *conn, int status, const char *content_type, const char
 		fputs(extra_headers, out);
 	fputs("\r\n", out);
 	if (with_body && !no_content && body_len > 0)
-		fwrite(body, 1, body_len, out);
+		fwrite(body, 1, (size_t) body_len, out);
 	if (fclose(out) != 0)
 	{
 		free(text);
@@ -283,7 +299,8 @@ on_deadline(void *arg)
 {
 	struct http_conn *conn = arg;
 
-	if (conn->output == NULL && (conn->state == CONN_BODY || conn->input_len > 0))
+	if (conn->output == NULL && conn->pieces_left == 0 &&
+		(conn->state == CONN_BODY || conn->input_len > 0))
 		refuse(conn, 408, NULL);
 	else
 		conn_close(conn, false);
@@ -377,7 +394,7 @@ read_body(struct http_conn *conn)
 	}
 	ex->request.body_len += got;
 	consume(conn, used);
-	if (ex->request.body_len > conn->server->max_body)
+	if (ex->request.body_len > ex->max_body)
 		body_too_large(conn);
 	else if (result == HTTP_CHUNKS_END)
 		dispatch(conn);
@@ -506,12 +523,16 @@ begin_request(struct http_conn *conn, size_t head_len)
 	conn->exchange = ex;
 	consume(conn, head_len);
 	status = describe_request(conn, ex, head_len);
+	ex->max_body = conn->server->max_body;
+	if (status == 0 && conn->server->handlers.body_limit != NULL)
+		ex->max_body =
+			conn->server->handlers.body_limit(conn->server->handlers.arg, ex, &ex->request);
 	if (status != 0)
 		refuse(conn, status, NULL);
 	else if (http_has_token(http_head_get(&ex->head, "upgrade"), "websocket") &&
 			 http_has_token(http_head_get(&ex->head, "connection"), "upgrade"))
 		upgrade(conn);
-	else if (ex->head.length > conn->server->max_body)
+	else if (ex->head.length > ex->max_body)
 		body_too_large(conn);
 	else if (!ex->head.chunked && ex->head.length == 0)
 		dispatch(conn);
@@ -721,6 +742,47 @@ http_answer(struct http_exchange *ex, int status, const char *content_type, cons
 		return;
 	conn->exchange = NULL;
 	respond(conn, status, content_type, body, body_len, extra_headers, !head_only, minor);
+}
+
+bool
+http_answer_begin(struct http_exchange *ex, int status, const char *content_type, uint64_t len,
+				  const char *extra_headers, const struct http_body_handlers *handlers, void *arg)
+{
+	struct http_conn *conn = ex->conn;
+	int minor = ex->head.minor;
+	bool begun = conn != NULL && strcmp(ex->head.method, "HEAD") != 0 && len > 0;
+
+	ex->conn = NULL;
+	deadline_set(ex->loop, &ex->farewell, 0, exchange_free, ex);
+	if (conn == NULL)
+		return false;
+	conn->exchange = NULL;
+	if (begun)
+	{
+		conn->pieces_left = len;
+		conn->pieces = handlers;
+		conn->pieces_arg = arg;
+	}
+	respond(conn, status, content_type, NULL, len, extra_headers, false, minor);
+	return begun;
+}
+
+void
+http_body_piece(struct http_body *body, char *data, size_t len)
+{
+	struct http_conn *conn = (struct http_conn *) body;
+
+	conn->pieces_left -= len;
+	conn_write(conn, data, len);
+}
+
+void
+http_body_abort(struct http_body *body)
+{
+	struct http_conn *conn = (struct http_conn *) body;
+
+	conn->pieces_left = 0;
+	conn_close(conn, false);
 }
 
 void

@@ -43,6 +43,8 @@ struct http_server_handlers
 				   const struct ws_handlers **ws_handlers, void **ws_arg,
 				   struct http_exchange *headers_of);
 	void *arg;
+	/* How many bytes of body a request may have, once its head is known; NULL: max_body, all. */
+	size_t (*body_limit)(void *arg, struct http_exchange *ex, const struct http_request *req);
 };
 
 struct http_server_options
@@ -77,6 +79,27 @@ const char *http_header(struct http_exchange *ex, const char *name);
  * already: then nothing happens. */
 void http_answer(struct http_exchange *ex, int status, const char *content_type, const char *body,
 				 size_t body_len, const char *extra_headers);
+
+/* An answer whose body comes piece by piece. more: a piece is wanted, the first one too; gone: the peer
+ * or a deadline ended it. One or the other follows each piece but the last, after which the body is
+ * not to be used any more. */
+struct http_body;
+
+struct http_body_handlers
+{
+	void (*more)(void *arg, struct http_body *body);
+	void (*gone)(void *arg);
+};
+
+/* Begins it; len: of the whole body. False when the peer is gone already, or asked for the head alone
+ * (which it has then) or nothing is to come: no handler is called. */
+bool http_answer_begin(struct http_exchange *ex, int status, const char *content_type, uint64_t len,
+					   const char *extra_headers, const struct http_body_handlers *handlers,
+					   void *arg);
+/* Takes data, which is malloc's; len: at least 1, and not beyond the body's end. */
+void http_body_piece(struct http_body *body, char *data, size_t len);
+/* The rest cannot be had: the connection is cut, by which the peer sees that. gone is not called. */
+void http_body_abort(struct http_body *body);
 
 /* In the place of an answer: these bytes as they are, or none, and the end of the connection. For
  * stand-ins that misbehave on purpose. */

@@ -182,7 +182,8 @@ read_sequence(Jsonb *json, struct cadence_sequence *sequence)
 
 /* ---- the rules ---------------------------------------------------------------------------------- */
 
-/* The numbers of an array, NULL when there is none; *count is how many. */
+/* The numbers of an array, NULL when there is none; *count is how many. A pair may be wrapped in a list
+ * of its own, as version 0.1 writes it: its SQL runs with this library until the extension is updated. */
 static int32_t *
 read_numbers(JsonbValue *value, const char *name, int *count)
 {
@@ -194,6 +195,8 @@ read_numbers(JsonbValue *value, const char *name, int *count)
 	if (value == NULL)
 		return NULL;
 	list = container(value, true);
+	if (JsonContainerSize(list) == 1)
+		list = container(getIthJsonbValueFromContainer(list, 0), true);
 	*count = JsonContainerSize(list);
 	numbers = palloc(sizeof(*numbers) * Max(*count, 1));
 	for (i = 0; i < *count; i++)

@@ -6,7 +6,14 @@
 
 #include "sandbox/stand_in.h"
 
+extern const struct stand_in google_stand_in;
+extern const struct stand_in hooks_stand_in;
+extern const struct stand_in ntfy_stand_in;
 extern const struct stand_in odoo_stand_in;
+extern const struct stand_in otlp_stand_in;
+extern const struct stand_in recordings_stand_in;
+extern const struct stand_in s3_stand_in;
+extern const struct stand_in sendgrid_stand_in;
 extern const struct stand_in sink_stand_in;
 extern const struct stand_in twilio_stand_in;
 

@@ -158,6 +158,7 @@ static const struct timed_work
 	int at_once;
 } timed_works[] = {
 	{"va_follow_ups_due", "va_follow_ups_next", 500},
+	{"va_lead_actions_due", "va_lead_actions_next", 100},
 	{"va_campaigns_due", "va_campaigns_next", 50},
 };
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 #
 # build.sh: builds the benchmark's programs into build/bench, each only when its sources changed.
-# The Node.js relay's one package is installed there too (npm ci, from the lock file), when npm is
-# at hand; without it the benchmark leaves that relay out and says so.
+# The Node.js programs' packages are installed there too (npm ci, from the lock file), when npm is
+# at hand; without it the benchmark leaves them out and says so.
 #
 #   test/bench/build.sh [BUILD_DIRECTORY]
 set -eu
@@ -31,7 +31,7 @@ compile relay_faulty -DRELAY_FAULTS relay_epoll.c wire.c
 
 if command -v npm > /dev/null && command -v node > /dev/null; then
 	mkdir -p "$out/node"
-	if ! cmp -s "$here/package-lock.json" "$out/node/package-lock.json" || [ ! -d "$out/node/node_modules/ws" ]; then
+	if ! cmp -s "$here/package-lock.json" "$out/node/package-lock.json" || [ ! -d "$out/node/node_modules/graphile-worker" ]; then
 		cp "$here/package.json" "$here/package-lock.json" "$out/node/"
 		(cd "$out/node" && npm ci --no-audit --no-fund > npm.log 2>&1) ||
 			{ echo "npm ci failed, see $out/node/npm.log" >&2; rm -f "$out/node/package-lock.json"; }

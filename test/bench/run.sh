@@ -36,7 +36,7 @@ shared=$(mktemp -p "$([ -d /dev/shm ] && echo /dev/shm || echo "$work")" bench.X
 clean_up()
 {
 	finish
-	[ -z "${autogroup:-}" ] || echo "$autogroup" > "/proc/$$/autogroup"
+	priority_lower
 	rm -rf "$work" "$shared"
 }
 if [[ $who_list == *gateway* ]]; then
@@ -45,24 +45,6 @@ else
 	trap clean_up EXIT
 	trap 'exit 130' INT TERM
 fi
-
-say()
-{
-	echo "bench: $*" >&2
-}
-
-# All that is measured goes before whatever else this machine does, where we may ask for it: by its
-# nice value inside this session, by the session's own (sched_autogroup) beside the others.
-priority_raise()
-{
-	priority=0
-	autogroup=
-	if renice -n -15 $$ > "$work/renice" 2>&1; then
-		priority=-15
-		autogroup=$(sed -n 's/.* nice //p' "/proc/$$/autogroup" 2> /dev/null || true)
-		[ -z "$autogroup" ] || echo -15 2> /dev/null > "/proc/$$/autogroup" || autogroup=
-	fi
-}
 
 # The database of the gateway: one tenant, whose engine is the generator.
 database_start()

@@ -1,11 +1,15 @@
 #!/bin/bash
-# connect_test.sh: the gateway reaches its database under the usual lines of pg_hba.conf, out of the
-# box, as its own role.
+# connect_test.sh: gateway and dispatcher reach their database under the usual lines of pg_hba.conf, out
+# of the box, each as its own role.
 . "$(dirname "$0")/lib.sh"
 
 for auth in trust scram-sha-256 peer; do
   va_cluster_start --auth "$auth" --extension || exit 1
   ok "gateway_connects_under_$auth" va_wait_until 15 gateway_connected
+  ok "dispatcher_connects_under_$auth" va_wait_for 'SELECT count(*) = 1 FROM outbox_dispatchers' 15
+  is "dispatcher_works_as_its_own_role_under_$auth" \
+    "$(va_psql -c "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name LIKE 'voiceagent dispatcher%'")" \
+    "$([ "$auth" = peer ] && echo "$VA_USER" || echo voiceagent_dispatcher)"
   # Under peer the gateway logs in as the server's user and steps down at once.
   user=voiceagent_gateway
   [ "$auth" != peer ] || user=$VA_USER
@@ -17,6 +21,8 @@ for auth in trust scram-sha-256 peer; do
   verifier=$(va_psql -c "SELECT md5(rolpassword) FROM pg_authid WHERE rolname = 'voiceagent_gateway'")
   va_cluster_restart
   ok "gateway_connects_after_a_restart_under_$auth" va_wait_until 15 gateway_connected
+  ok "dispatcher_connects_after_a_restart_under_$auth" va_wait_for "SELECT count(*) = 1 FROM outbox_dispatchers
+    WHERE started_at > pg_postmaster_start_time()" 15
   ok "the_password_changes_with_the_start_under_$auth" va_wait_for \
     "SELECT md5(rolpassword) <> '$verifier' FROM pg_authid WHERE rolname = 'voiceagent_gateway'" 10
   if [ "$auth" = scram-sha-256 ]; then

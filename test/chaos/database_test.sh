@@ -38,7 +38,9 @@ ok 'a_drop_rolled_back_stops_nothing' va_is_true "SELECT ($GATEWAY_SESSIONS) > 0
 # ---- the database -------------------------------------------------------------------------------
 
 set_and_reload 'voiceagent.gateway_workers = 0'
-ok 'without_gateways_only_the_scheduler_is_connected' va_wait_until 10 gateway_count_is 0
+set_and_reload 'voiceagent.dispatcher_workers = 0'
+ok 'without_programs_only_the_scheduler_is_connected' va_wait_for \
+  "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name ~ '^voiceagent (gateway|dispatcher)'" 10
 ok 'scheduler_is_connected' va_wait_for "$SCHEDULER_RUNS" 10
 ok 'create_database_template_works' va_psql -c 'CREATE DATABASE copy TEMPLATE app'
 ok 'scheduler_returns_after_that' va_wait_for "$SCHEDULER_RUNS" 10
@@ -48,6 +50,7 @@ ok 'another_database_can_be_dropped' va_psql -c 'DROP DATABASE copy'
 ok 'drop_database_works' va_psql -c 'DROP DATABASE app'
 
 set_and_reload 'voiceagent.gateway_workers = 1'
+set_and_reload 'voiceagent.dispatcher_workers = 1'
 va_psql -c 'CREATE DATABASE app'
 app_psql -c 'CREATE EXTENSION voiceagent'
 ok 'a_new_database_is_taken_up' va_wait_until 15 gateway_connected

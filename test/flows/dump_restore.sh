@@ -90,6 +90,12 @@ INSERT INTO leads (tenant_id, status, qualification_data, follow_ups_since) VALU
 INSERT INTO notifications (tenant_id, lead_id, channel, direction, status) SELECT tenant_id, id, 'sms', 'inbound', 'received' FROM leads WHERE status = 'contacted';
 UPDATE leads SET follow_ups_stopped = NULL WHERE status = 'contacted';
 UPDATE conversation_sessions SET checkpoint_data = '\x00ff';
+INSERT INTO settings (name, value) VALUES ('sink_url', '"http://127.0.0.1:1"');
+SELECT va_outbox_add(id, 'sink.post', 'effect' || n) FROM tenants, generate_series(1, 4) n WHERE slug IN (SELECT min(slug) FROM tenants);
+SELECT va_outbox_begin('dp', 'dp/1');
+SELECT va_outbox_claim('dp', 'dp/1', 1, 10, 10);
+SELECT va_outbox_settle('dp/1', jsonb_agg(jsonb_build_object('id', id, 'attempt', 1, 'provider_down', true, 'outcome',
+	CASE attempt_key WHEN 'effect1' THEN 'done' WHEN 'effect2' THEN 'failed' ELSE 'retry' END))) FROM outbox WHERE state = 'leased';
 SQL
 }
 
@@ -105,6 +111,7 @@ same "$(grep -c ' 0|' "$VA_DIR/before")" 0 "every table has rows"
 dump filled >"$VA_DIR/dump.sql" 2>"$VA_DIR/dump.err"
 same "$(cat "$VA_DIR/dump.err")" "" "pg_dump has nothing to complain of"
 same "$(in_database restored -o /dev/null -f "$VA_DIR/dump.sql" 2>&1 | sed '/^$/d')" "" "the dump restores without an error"
+same "$(in_database restored -c "SELECT nextval(pg_get_serial_sequence('outbox', 'id')) > (SELECT max(id) FROM outbox_history)")" t "ids of effects go on where they were"
 fingerprint restored >"$VA_DIR/after"
 same "$(diff "$VA_DIR/before" "$VA_DIR/after")" "" "every table of the restored database has the same rows"
 same "$(in_database restored -c "SELECT count(*) FROM analytics_events_default" -c "SELECT count(DISTINCT tableoid) > 2 FROM analytics_events")" "1

@@ -79,7 +79,7 @@ is 'a dead letter is tried again with one call' "$(outbox_where unauthorized) $(
 
 # ---- a service that is down, and others that are not
 va_psql -c "DELETE FROM outbox_queues" -c "UPDATE settings SET value = '{\"sink\": {\"breaker_failures\": 3, \"breaker_seconds\": 1}}' WHERE name = 'outbox_limits'" \
-  -c "SELECT va_tenant_create('Down', 'x', NULL, settings => '{\"sink_url\": \"http://127.0.0.1:1\"}')" >/dev/null
+  -c "SELECT va_tenant_create('Down', 'general', NULL, settings => '{\"sink_url\": \"http://127.0.0.1:1\"}')" >/dev/null
 va_psql -c "SELECT va_outbox_add((SELECT id FROM tenants), 'sink.put', 'down' || n) FROM generate_series(1, 50) n" >/dev/null
 ok 'a breaker opens' va_wait_for "SELECT count(*) = 1 FROM outbox_queues WHERE breaker <> 'closed'"
 outbox_add sink.post others >/dev/null

@@ -114,8 +114,9 @@ UPDATE leads SET phone = '+493055557' WHERE id = :'other_lead';
 SELECT is(pg_temp.steps(:'other_lead'), '1 2 3 4 5', 'and brings them back');
 
 -- ---- keywords of a message
+CREATE TEMP SEQUENCE message_sid;
 CREATE FUNCTION pg_temp.says(sender text, body text, channel text DEFAULT 'sms', lead uuid DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS uuid LANGUAGE sql AS $$
-	INSERT INTO notifications (tenant_id, lead_id, channel, direction, from_address, body, status, external_id, created_at) SELECT id, lead, channel, 'inbound', sender, body, 'received', 'SM1', at FROM tenants WHERE name = 'Test +15551230005' RETURNING id $$;
+	INSERT INTO notifications (tenant_id, lead_id, channel, direction, from_address, body, status, external_id, created_at) SELECT id, lead, channel, 'inbound', sender, body, 'received', 'SM' || nextval('pg_temp.message_sid'), at FROM tenants WHERE name = 'Test +15551230005' RETURNING id $$;
 CREATE FUNCTION pg_temp.listed(address text) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(channel || '/' || how, ' ' ORDER BY channel) FROM do_not_contact d WHERE d.address_hash = va_address_hash($1) $$;
 DELETE FROM do_not_contact; DELETE FROM consents;
 SELECT pg_temp.qualified('+493077777', 'kim@x.org') AS kim \gset

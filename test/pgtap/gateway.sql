@@ -19,7 +19,7 @@ UPDATE tenant_secrets SET ciphertext = set_byte(:'before'::bytea, length(:'befor
 SELECT is(pg_temp.sqlstate_of(format('SELECT va_secret_read(%L, %L)', :'tenant', 'twilio_auth_token')), 'VA007', 'nor a changed one');
 UPDATE tenant_secrets SET ciphertext = '\x01' WHERE tenant_id = :'tenant';
 SELECT is(pg_temp.sqlstate_of(format('SELECT va_secret_read(%L, %L)', :'tenant', 'twilio_auth_token')), 'VA007', 'nor a piece');
-SELECT is(va_gateway_config(), jsonb_build_object('accounts', jsonb_build_array(jsonb_build_object('account_sid', :'acme', 'tokens', '[]'::jsonb), jsonb_build_object('account_sid', :'other', 'tokens', '[]'::jsonb))), 'unreadable tokens do not stop the gateway');
+SELECT is(va_gateway_config(), jsonb_build_object('email', '[]'::jsonb, 'accounts', jsonb_build_array(jsonb_build_object('account_sid', :'acme', 'tokens', '[]'::jsonb), jsonb_build_object('account_sid', :'other', 'tokens', '[]'::jsonb))), 'unreadable tokens do not stop the gateway');
 SELECT is(va_secret_clear(:'tenant', 'twilio_auth_token'), true, 'cleared'), is(va_secret_clear(:'tenant', 'twilio_auth_token'), false, 'cleared once'), is(va_secret_read(:'tenant', 'twilio_auth_token'), NULL, 'gone');
 SELECT is(pg_temp.sqlstate_of(format('SELECT va_secret_set(%L, %L, %L)', t, n, v)), code, 'refused: ' || why)
 FROM (VALUES (:'tenant', 'Bad Name', 'x', 'VA005', 'a name with capitals'), (:'tenant', 'x', '', 'VA005', 'an empty value'), ('00000000-0000-0000-0000-000000000000', 'x', 'x', 'VA001', 'an unknown tenant'),
@@ -31,7 +31,7 @@ SELECT is(a.session ->> 'api_key', 'ours', 'a session has the key') FROM pg_temp
 -- ---- accounts
 DELETE FROM tenant_secrets WHERE name LIKE 'twilio%';
 SELECT va_secret_set(:'tenant', 'twilio_auth_token', 'one'), va_secret_set(:'tenant', 'twilio_auth_token_next', 'two'), va_secret_set(:'twin', 'twilio_auth_token', 'one'), va_secret_set(:'stranger', 'twilio_auth_token', 'three') \g /dev/null
-SELECT is(va_gateway_config(), jsonb_build_object('accounts', jsonb_build_array(jsonb_build_object('account_sid', :'acme', 'tokens', '["one", "two"]'::jsonb), jsonb_build_object('account_sid', :'other', 'tokens', '["three"]'::jsonb))), 'each account with its tokens, the current first');
+SELECT is(va_gateway_config(), jsonb_build_object('email', '[]'::jsonb, 'accounts', jsonb_build_array(jsonb_build_object('account_sid', :'acme', 'tokens', '["one", "two"]'::jsonb), jsonb_build_object('account_sid', :'other', 'tokens', '["three"]'::jsonb))), 'each account with its tokens, the current first');
 UPDATE tenants SET status = 'inactive' WHERE id = :'stranger';
 SELECT is(jsonb_array_length(va_gateway_config() -> 'accounts'), 2, 'an inactive tenant''s account stays: callers are told so, and its calls end');
 UPDATE tenants SET settings = settings - 'twilio_account_sid' WHERE id = :'twin';

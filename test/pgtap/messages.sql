@@ -44,7 +44,7 @@ SELECT pg_temp.message(:'tenant', 'sms', 'Hello') AS m \gset
 SELECT va_message_queue(:'m') AS effect \gset
 SELECT is(va_message_queue(:'m'), :'effect'::bigint, 'queued twice it is one effect');
 SELECT is((SELECT (kind, attempt_key, lane)::text FROM outbox WHERE notification_id = :'m'), format('(twilio.message,%s,bulk)', :'m'), 'keyed by the notification');
-SELECT is(pg_temp.sqlstate_of(format('SELECT va_message_queue(%L)', x)), 'VA005', 'queueing ' || w) FROM (VALUES ('00000000-0000-0000-0000-000000000000'::uuid, 'nothing'), (pg_temp.message(:'tenant', 'email', 'x'), 'an e-mail')) AS v (x, w);
+SELECT is(va_message_queue(x), NULL, 'not queued: ' || w) FROM (VALUES ('00000000-0000-0000-0000-000000000000'::uuid, 'nothing'), (pg_temp.message(:'tenant', 'email', 'x'), 'an e-mail')) AS v (x, w);
 SELECT pg_temp.attempt(:'m') AS r \gset
 SELECT is((:'r'::jsonb -> 'form') - 'StatusCallback', '{"To": "+15551230009", "From": "+15551230002", "Body": "Hello"}'::jsonb, 'an SMS');
 SELECT is(replace(:'r'::jsonb #>> '{form,StatusCallback}', va_public_url(), ''), format('/webhook/sms/status?message=%s#rc=5&rp=all', :'m'), 'its status comes with our key');

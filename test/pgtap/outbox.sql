@@ -59,6 +59,11 @@ SELECT is((SELECT outcome || attempts || result::text FROM outbox_history WHERE 
 SELECT is(va_outbox_add(:'mine', 'sink.post', 'a'), :a::bigint, 'added again when it is over, it stays the first'), is(va_outbox_add(NULL, 'sink.post', 'p'), pg_temp.id('p'), 'the platform''s too'), is((SELECT count(*)::int FROM outbox), 1, 'and nothing is left to do');
 SELECT is((SELECT count(*)::int FROM outbox_attempts), 0, 'a first attempt that succeeds needs no row of its own');
 
+INSERT INTO outbox (tenant_id, kind, attempt_key, lane) VALUES (:'mine', 'sink.post', 'a', 'bulk');
+SELECT is(pg_temp.keys(pg_temp.claim()), '{}', 'what a transaction added that could not see it is not attempted');
+SELECT is((SELECT count(*)::int FROM outbox WHERE attempt_key = 'a'), 0, 'and gone');
+SELECT va_outbox_settle('dp-t/1', '[]') \g /dev/null
+
 -- ---- lanes and fairness
 SELECT va_outbox_add(:'mine', 'sink.post', 'bulk' || n) FROM generate_series(1, 20) n \g /dev/null
 SELECT va_outbox_add(:'theirs', 'sink.post', 'fair' || n) FROM generate_series(1, 3) n \g /dev/null

@@ -22,6 +22,7 @@ SELECT pg_temp.tenant('+15551230002') AS t, pg_temp.tenant('+15551230003') AS ot
 UPDATE tenants SET timezone = 'America/New_York' WHERE id = :'t';
 SET session_replication_role = replica;
 CREATE FUNCTION pg_temp.id(kind int, n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT format('00000000-0000-4000-8000-%s', lpad(kind::text || lpad(n::text, 3, '0'), 12, '0'))::uuid $$;
+INSERT INTO campaigns (tenant_id, name) VALUES (:'t', 'Mine'), (:'other', 'Theirs');
 INSERT INTO human_agents (id, tenant_id, name, email) VALUES (pg_temp.id(1, 1), :'t', 'Ann', 'a@x.org'), (pg_temp.id(1, 2), :'t', 'Bob', 'b@x.org');
 INSERT INTO leads (id, tenant_id, status, source, utm_source, lead_score, created_at, assigned_to) VALUES
 	(pg_temp.id(2, 1), :'t', 'closed_won', 'web', 'ads', 0.75, '2030-03-01 00:00+00', pg_temp.id(1, 1)),

@@ -187,7 +187,7 @@ INSERT INTO @extschema@.setting_definitions
 ('odoo.source', '{text}', 0, 100, NULL, NULL, NULL, false, false, NULL, '"AI Voice"', NULL, 'Source of all leads there; empty: by channel.'),
 ('odoo.stages', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{}', NULL, 'By our stage the name or id of theirs, over the default.'),
 ('odoo.tags', '{array}', 0, 20, NULL, NULL, NULL, false, false, NULL, '[]', NULL, 'Tags for all leads there, beside their own.'),
-('odoo.team', '{text,integer}', 1, 2147483647, NULL, NULL, NULL, false, false, NULL, NULL, NULL, 'Sales team of new leads, by name or id.'),
+('odoo.team', '{text,integer}', 1, 100000, NULL, NULL, NULL, false, false, NULL, NULL, NULL, 'Sales team of new leads, by name or id.'),
 ('odoo.transport', '{text}', NULL, NULL, '{auto,json2,jsonrpc,xmlrpc,rest}', NULL, NULL, false, false, NULL, '"auto"', NULL, 'How to talk to it; auto: va_odoo_check finds out.'),
 ('odoo.type', '{text}', NULL, NULL, '{opportunity,lead}', NULL, NULL, false, false, NULL, '"opportunity"', NULL, 'What new leads are there.'),
 ('odoo.users', '{object}', NULL, NULL, NULL, NULL, NULL, true, false, NULL, '{}', NULL, 'By e-mail address of a person here the login there, where the two differ.');

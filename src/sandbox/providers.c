@@ -427,7 +427,7 @@ start(struct providers *p, const struct provider_arguments *a)
 	p->http = http_client_new(p->loop, 64);
 	snprintf(p->base_url, sizeof(p->base_url), "http://127.0.0.1:%u", port);
 	p->host = (struct stand_in_host){p->loop, p->http, p->ledger, p->base_url};
-	for (size_t i = 0; stand_ins[i] != NULL && i < MAX_STAND_INS; i++)
+	for (size_t i = 0; i < MAX_STAND_INS && stand_ins[i] != NULL; i++)
 		p->selves[i] = stand_ins[i]->open(&p->host);
 	return p->http != NULL;
 }

@@ -74,7 +74,6 @@ SELECT va_call_events(:'call', 'MZ1', '[{"seq": 1, "kind": "turn", "data": {"rol
 SELECT va_webhook_voice_after_stream('AC00000000000000000000000000000001', '{"CallSid": "CA1"}', 'k', 'gw-1');
 SELECT va_gateway_report('gw-1', '{"pid": 1, "frames_in": 7, "uptime_s": 1}');
 SELECT va_webhook_voice_status('AC00000000000000000000000000000001', '{"CallSid": "CA9"}', NULL, 'gw-1');
-INSERT INTO appointments (tenant_id, lead_id, call_id, title, scheduled_at) SELECT tenant_id, lead_id, id, 'Viewing', now() FROM calls;
 INSERT INTO notifications (tenant_id, lead_id, channel, template_data) SELECT tenant_id, lead_id, 'sms', '{"x": 1}' FROM calls;
 INSERT INTO follow_up_tasks (tenant_id, lead_id, call_id, scheduled_for) SELECT tenant_id, lead_id, id, now() FROM calls;
 UPDATE tenants SET settings = settings || '{"qualification_criteria": {"budget_mentioned": 2}}';
@@ -82,6 +81,7 @@ INSERT INTO holidays (tenant_id, date, intervals) VALUES (:'tenant', '2030-12-24
 INSERT INTO follow_up_sequences (tenant_id, temperature, name) VALUES (:'tenant', 'cold', 'own') RETURNING id AS sequence \gset
 INSERT INTO follow_up_steps (sequence_id, step, delay, channels, purpose) VALUES (:'sequence', 1, 5, '{email,sms}', 'hello');
 SELECT va_lead_advance(lead_id, 'qualify') FROM calls;
+INSERT INTO appointments (tenant_id, lead_id, call_id, title, scheduled_at) SELECT tenant_id, lead_id, id, 'Viewing', now() FROM calls;
 SELECT agent_id FROM va_agent_pick(:'tenant');
 SELECT va_api_key_create(:'tenant', 'website', '{leads:write}');
 SELECT va_opt_out(:'tenant', '+15551230099', 'sms', 'replied STOP');

@@ -121,4 +121,18 @@ va_psql -c 'SELECT va_events_maintain()' >/dev/null
 is 'in the end the old ones are gone, and what has a month is in its month' "$(va_psql -c "SELECT (SELECT count(*) FROM va_events_partitions() WHERE ends < '2015-01-01'),
   (SELECT count(*) FROM analytics_events_default WHERE created_at < date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' + interval '3 months')")" '0|0'
 
+# ---- the scheduler ------------------------------------------------------------------------------
+va_psql -c 'DELETE FROM analytics_events' -c 'ALTER TABLE leads ENABLE TRIGGER leads_count_delete' -c 'SELECT count(*) FROM va_funnel_recount()' >/dev/null
+while read -r partition; do
+  va_psql -c "ALTER EXTENSION voiceagent DROP TABLE $partition" -c "DROP TABLE $partition"
+done < <(va_psql -c "SELECT partition FROM va_events_partitions() WHERE ends IS NOT NULL")
+va_psql -c "INSERT INTO leads (tenant_id) SELECT id FROM tenants" -c "ALTER SYSTEM SET voiceagent.database = 'postgres'"
+is 'before: changes that are not compacted, and no month' "$(va_psql -c 'SELECT bool_or(NOT compacted), (SELECT count(*) FROM va_events_partitions()) FROM lead_counts')" 't|1'
+va_cluster_restart
+ok 'the scheduler makes the months' va_wait_for "SELECT count(*) = 5 FROM va_events_partitions()" 60
+ok 'and compacts the counts' va_wait_for "SELECT bool_and(compacted) FROM lead_counts" 60
+va_psql -c "INSERT INTO leads (tenant_id) SELECT id FROM tenants"
+ok 'again and again' va_wait_for "SELECT bool_and(compacted) FROM lead_counts" 60
+is 'rightly' "$(va_psql -c 'SELECT differs()')" 0
+
 done_testing

@@ -203,9 +203,11 @@ SELECT is(va_events_retire(), 0, 'or while another tenant keeps them'), is(va_ev
 UPDATE tenants SET settings = settings || '{"retention_days": {"events": 2000}}' WHERE id = :'theirs';
 SELECT is(va_events_kept(), '4000 days'::interval, 'the longest counts');
 INSERT INTO analytics_events (event_type, created_at) VALUES ('nobodys', '2002-01-15 00:00:00+00');
-SELECT is(va_events_retire(), 1, 'the partition that nobody wants any more goes'), is((SELECT array_agg(partition::text) FROM va_events_partitions() WHERE partition::text ~ '200[12]'), ARRAY['analytics_events_2002_01'], 'one with a row that is no tenant''s stays');
+SELECT is(va_events_retire(), 1, 'the partition that nobody wants any more goes');
+SELECT is((SELECT array_agg(partition::text) FROM va_events_partitions() WHERE partition::text ~ '200[12]'), ARRAY['analytics_events_2002_01'], 'one with a row that is no tenant''s stays');
 INSERT INTO settings VALUES ('retention_days', '{"events": 1}');
-SELECT is(va_events_retire(), 1, 'unless the platform says how long'), is(to_regclass('analytics_events_2002_01'), NULL, 'gone');
+SELECT is(va_events_retire(), 1, 'unless the platform says how long');
+SELECT is(to_regclass('analytics_events_2002_01'), NULL, 'gone');
 SELECT is(va_events_kept(), '4000 days'::interval, 'a tenant''s own word counts for its rows');
 SELECT va_housekeeping() \g /dev/null
 SELECT is((SELECT count(*)::int FROM va_events_partitions() WHERE ends > now()), 4, 'housekeeping does both');

@@ -2,7 +2,7 @@
 # check.sh [SUITE…]: every test, from fast to slow; or the suites named.
 #
 # Installs the packages that are missing, builds with warnings as errors, and runs the suites one
-# after the other. The last lines are a table and "N passed, N failed". FUZZ_SECONDS (default 10) is
+# after the other. The last lines are a table and "N passed, N failed". FUZZ_SECONDS (default 6) is
 # how long each fuzz target runs.
 set -u
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

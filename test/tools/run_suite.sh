@@ -10,7 +10,7 @@
 set -u
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$ROOT" || exit 1
-: "${MAKE:=make}" "${FUZZ_SECONDS:=10}" "${TEST_TIMEOUT:=600}"
+: "${MAKE:=make}" "${FUZZ_SECONDS:=6}" "${TEST_TIMEOUT:=600}"
 export MAKE
 suite=${1:?which suite?}
 logs=$ROOT/build/test-logs/$suite

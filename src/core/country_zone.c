@@ -70,7 +70,7 @@ static const struct
 	{"375", "Europe/Minsk"},
 	{"376", "Europe/Andorra"},
 	{"377", "Europe/Monaco"},
-	{"380", "Europe/Kiev"},
+	{"380", "Europe/Kyiv"},
 	{"381", "Europe/Belgrade"},
 	{"382", "Europe/Podgorica"},
 	{"383", "Europe/Belgrade"},

@@ -108,7 +108,7 @@ effects_kind()
     AND NOT EXISTS (SELECT FROM ends e WHERE e.kind = h.kind AND e.attempt_key = h.key)")" 0
   if [ "$2" = once ]; then
     is "$1: nothing_happens_twice" "$(va_psql -c "SELECT count(*) FROM $joined AND h.count > 1")" 0
-    is "$1: what_is_dead_has_not" "$(va_psql -c "SELECT count(*) FROM $joined AND e.outcome IN ('dead', 'failed') AND h.count > 0")" 0
+    is "$1: what_is_dead_has_not" "$(va_psql -c "SELECT count(*) FROM $joined AND e.outcome IN ('dead', 'failed', 'skipped') AND h.count > 0")" 0
   fi
 }
 

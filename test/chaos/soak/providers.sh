@@ -5,9 +5,9 @@
 # message at most once, each record and calendar event exactly once, each file whole; nothing is
 # forgotten, and every unknown outcome is resolved or listed.
 # shellcheck source=../flows/lib.sh
-. "$(dirname "$0")/../flows/lib.sh"
+. "$(dirname "$0")/../../flows/lib.sh"
 # shellcheck source=effects_lib.sh
-. "$(dirname "$0")/effects_lib.sh"
+. "$(dirname "$0")/../effects_lib.sh"
 # shellcheck source=../tools/twilio.sh
 . "$here/../tools/twilio.sh"
 BATCHES=80

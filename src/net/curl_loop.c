@@ -16,7 +16,6 @@
 #include "net/loop.h"
 
 #define MAX_CONNECTIONS 256
-#define KEEP_IDLE 64
 
 struct curl_loop
 {
@@ -267,7 +266,9 @@ curl_loop_new(struct loop *loop, unsigned max_per_host, curl_loop_finished finis
 	curl_multi_setopt(curl->multi, CURLMOPT_TIMERDATA, curl);
 	curl_multi_setopt(curl->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long) max_per_host);
 	curl_multi_setopt(curl->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) MAX_CONNECTIONS);
-	curl_multi_setopt(curl->multi, CURLMOPT_MAXCONNECTS, (long) KEEP_IDLE);
+	/* curl counts the busy ones as well: with fewer, it closes one for each request that ends as soon
+	 * as more than that many are under way, and makes one for the next. */
+	curl_multi_setopt(curl->multi, CURLMOPT_MAXCONNECTS, (long) MAX_CONNECTIONS);
 	return curl;
 }
 

@@ -10,12 +10,15 @@
 #include "tap.h"
 
 #define BIG 3000000
+#define MANY 100
 
 static struct loop *loop;
 static struct http_client *client;
 static struct http_server *server;
 static uint16_t port;
 static struct http_exchange *held;
+static struct http_exchange *crowd[MANY];
+static size_t crowd_size;
 static size_t uploaded;
 static unsigned requests;
 
@@ -44,6 +47,8 @@ on_request(void *arg, struct http_exchange *ex, const struct http_request *req)
 		http_answer(ex, 302, NULL, "", 0, "Location: file:///etc/passwd\r\n");
 	else if (strcmp(req->path, "/hold") == 0)
 		held = ex;
+	else if (strcmp(req->path, "/crowd") == 0)
+		crowd[crowd_size++] = ex;
 	else if (strcmp(req->path, "/drop") == 0)
 		http_cut(ex, NULL, 0);
 	else if (strcmp(req->path, "/cut") == 0)
@@ -260,18 +265,56 @@ test_no_second_request(void)
 	}
 }
 
+/* Sends MANY requests that are all under way at once, and has them all answered. */
+static void
+send_crowd(struct http_client *by)
+{
+	struct outcome o = {0};
+	struct http_options options = {.method = "POST",
+								   .url = url_of("/crowd"),
+								   .connect_timeout_ms = 20000,
+								   .timeout_ms = 20000,
+								   .max_reply = 100};
+
+	crowd_size = 0;
+	for (int i = 0; i < MANY; i++)
+		http_client_send(by, &options, on_done, &o);
+	run_until(loop, 20, crowd_size == MANY);
+	for (size_t i = 0; i < crowd_size; i++)
+		http_answer(crowd[i], 200, NULL, "", 0, NULL);
+	run_until(loop, 20, o.told == MANY);
+	ok(crowd_size == MANY && o.told == MANY && o.status == 200, "%d requests at once", MANY);
+}
+
+/* A connection is as dear as a request, with TLS ten times as dear. */
+static void
+test_connections_are_kept(void)
+{
+	struct http_client *many = http_client_new(loop, MANY);
+	struct outcome first = {0}, last = {0};
+	unsigned before;
+
+	fetch(&first, (struct http_options){0}, url_of("/"));
+	before = http_server_connections(server);
+	send_crowd(many);
+	/* When this is answered the server has seen who left before. */
+	fetch(&last, (struct http_options){0}, url_of("/"));
+	is_int(http_server_connections(server), before + MANY, "leave their connections for others");
+	http_client_free(many);
+}
+
 int
 main(void)
 {
 	struct http_server_handlers handlers = {.request = on_request};
 	struct http_server_options options = {.addresses = "localhost",
-										  .max_connections = 50,
+										  .max_connections = 200,
 										  .max_body = BIG + 1,
 										  .request_timeout_s = 20};
 
 	plan(0);
 	log_setup("http_client_test", true, LOG_LEVEL_ERROR);
-	loop = loop_new(NULL, false, 200);
+	loop = loop_new(NULL, false, 400);
 	port = options.ports[0] = free_port();
 	server = http_server_new(loop, &options, &handlers);
 	client = http_client_new(loop, 4);
@@ -281,6 +324,7 @@ main(void)
 	test_guard();
 	test_sent();
 	test_no_second_request();
+	test_connections_are_kept();
 	http_client_free(client);
 	http_server_close(server);
 	loop_stop(loop);

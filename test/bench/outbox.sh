@@ -52,6 +52,21 @@ server_cpu()
 	done | awk '{ s += $1 } END { print s }'
 }
 
+# Waits until the server does nothing any more: what a session did counts when the postmaster has collected its process,
+# some time after its client has left. Prints server_cpu.
+server_calm()
+{
+	local before now
+	before=$(server_cpu)
+	for _ in $(seq 100); do
+		sleep 0.2
+		now=$(server_cpu)
+		[ $((now - before)) -gt 1 ] || break
+		before=$now
+	done
+	echo "$now"
+}
+
 dispatcher_start()
 {
 	"${va_become[@]}" "$VA_BIN/voiceagent" dispatcher --name dp-bench \
@@ -74,7 +89,7 @@ drain()
 	say "$name: $effects effects"
 	va_psql -c "SELECT count(va_outbox_add(NULL, 'sink.post', '$name-' || n)) FROM generate_series(1, $effects) n" \
 		-c "VACUUM (ANALYZE) outbox" > /dev/null
-	before=$(server_cpu)
+	before=$(server_calm)
 	dispatcher_start
 	va_wait_for "SELECT NOT EXISTS (SELECT FROM outbox WHERE id > $last)" 300
 	cpu=$(($(server_cpu) - before))

@@ -54,6 +54,9 @@ CREATE TABLE @extschema@.outbox (
 	looks INTEGER NOT NULL DEFAULT 0,       -- how often it was asked for
 	last_error JSONB,                       -- {"code", "text", "hint", "http_status", "at"}
 	created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+	-- No effect of this key was over when it was added. Not known to a transaction that sees what was when it began
+	-- (REPEATABLE READ): then it is looked for before the first attempt.
+	known_new BOOLEAN NOT NULL DEFAULT false,
 	CONSTRAINT outbox_key UNIQUE NULLS NOT DISTINCT (tenant_id, kind, attempt_key)
 );
 -- The queues with something to do are found by stepping over this index, one probe a queue: what a limit or an

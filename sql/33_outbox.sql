@@ -42,9 +42,9 @@ DECLARE
 BEGIN
 	LOOP
 		INSERT INTO @extschema@.outbox AS o (tenant_id, kind, attempt_key, lane, state, run_at, payload, lead_id, call_id,
-			notification_id, appointment_id)
+			notification_id, appointment_id, known_new)
 		SELECT tenant, k.kind, attempt_key, coalesce(lane, k.lane), CASE WHEN v_due <= now() THEN 'ready' ELSE 'later' END,
-			v_due, coalesce(payload, '{}'), lead, call, notification, appointment
+			v_due, coalesce(payload, '{}'), lead, call, notification, appointment, current_setting('transaction_isolation') = 'read committed'
 		FROM @extschema@.outbox_kinds k WHERE k.kind = kind
 		ON CONFLICT ON CONSTRAINT outbox_key DO NOTHING RETURNING o.id INTO v_id;
 		IF v_id IS NOT NULL THEN

@@ -76,6 +76,22 @@ BEGIN
 END
 $$;
 
+-- The services of these queues have answered: breakers close, and failures are counted anew.
+CREATE FUNCTION @extschema@.va_outbox_queues_well(p_queues bigint[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_queue bigint;
+BEGIN
+	FOR v_queue IN SELECT x.queue FROM @extschema@.outbox_queues x
+				   WHERE x.queue = ANY (p_queues) AND (x.failures > 0 OR x.breaker <> 'closed') ORDER BY x.queue
+	LOOP
+		UPDATE @extschema@.outbox_queues x SET failures = 0, opens = 0, breaker = 'closed', opened_at = NULL,
+			blocked_until = CASE WHEN x.breaker = 'closed' THEN x.blocked_until END
+		WHERE x.queue = v_queue AND (x.failures > 0 OR x.breaker <> 'closed');
+	END LOOP;
+END
+$$;
+
 -- Tells a queue how an attempt went: a service that was down, one that asked for patience, or one that is well.
 CREATE FUNCTION @extschema@.va_outbox_queue_heard(o @extschema@.outbox, p_down boolean, p_patience_s double precision, p_error jsonb)
 	RETURNS void
@@ -86,9 +102,7 @@ DECLARE
 	v_open boolean;
 BEGIN
 	IF NOT p_down AND p_patience_s IS NULL THEN
-		UPDATE @extschema@.outbox_queues x SET failures = 0, opens = 0, breaker = 'closed', opened_at = NULL,
-			blocked_until = CASE WHEN x.breaker = 'closed' THEN x.blocked_until END
-		WHERE x.queue = o.queue AND (x.failures > 0 OR x.breaker <> 'closed');
+		PERFORM @extschema@.va_outbox_queues_well(ARRAY[o.queue]);
 		RETURN;
 	END IF;
 	INSERT INTO @extschema@.outbox_queues (queue, tenant_id, provider) VALUES (o.queue, o.tenant_id, o.provider) ON CONFLICT DO NOTHING;
@@ -118,11 +132,18 @@ END
 $$;
 
 -- ---- claim ----------------------------------------------------------------------------------------
-
--- Effects whose time has come join those that are ready.
+-- The statements that read the outbox run in functions that choose their plan once and by index (plan_cache_mode,
+-- enable_seqscan): made anew for each claim a plan costs more than it saves, most of all while many entries of the
+-- indexes' ends are dead; and one that was made while the table was empty would read all of it when it is full.
+--
+-- Effects whose time has come join those that are ready. (Asked first, for it happens rarely: an UPDATE that finds
+-- nothing costs as much as all the rest of a claim that finds nothing.)
 CREATE FUNCTION @extschema@.va_outbox_promote() RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	IF NOT EXISTS (SELECT FROM @extschema@.outbox x WHERE x.state = 'later' AND x.run_at <= clock_timestamp()) THEN
+		RETURN;
+	END IF;
 	UPDATE @extschema@.outbox o SET state = 'ready' WHERE o.id IN (
 		SELECT x.id FROM @extschema@.outbox x WHERE x.state = 'later' AND x.run_at <= clock_timestamp()
 		ORDER BY x.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED) AND o.state = 'later';
@@ -204,19 +225,17 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
--- The same of all effects of one kind, {"id": request}: in one statement, and one by one where one of them fails.
+-- The same of many effects of one kind, in their order: in one statement, and one by one where one of them fails.
 -- A row of a domain that somebody has locked for long must not hold up everybody's effects.
-CREATE FUNCTION @extschema@.va_outbox_prepare(p_rows @extschema@.outbox[], p_kind text) RETURNS jsonb
+CREATE FUNCTION @extschema@.va_outbox_prepare(p_rows @extschema@.outbox[], p_function text) RETURNS jsonb[]
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
-	v_function text := (SELECT k.prepare FROM @extschema@.outbox_kinds k WHERE k.kind = p_kind);
-	v_requests jsonb;
+	v_requests jsonb[];
 BEGIN
-	EXECUTE format('SELECT coalesce(jsonb_object_agg(r.id::text, @extschema@.%I(r)), ''{}'') FROM unnest($1) r WHERE r.kind = $2', v_function)
-		INTO v_requests USING p_rows, p_kind;
+	EXECUTE format('SELECT array_agg(@extschema@.%I(r)) FROM unnest($1) r', p_function) INTO v_requests USING p_rows;
 	RETURN v_requests;
 EXCEPTION WHEN OTHERS THEN
-	RETURN (SELECT jsonb_object_agg(r.id::text, @extschema@.va_outbox_prepare_one(r, v_function)) FROM unnest(p_rows) r WHERE r.kind = p_kind);
+	RETURN ARRAY(SELECT @extschema@.va_outbox_prepare_one(r, p_function) FROM unnest(p_rows) r);
 END
 $$;
 
@@ -248,20 +267,20 @@ EXCEPTION WHEN data_exception THEN
 END
 $$;
 
--- Takes out what was added by a transaction that could not see (REPEATABLE READ) that an effect of this key is over.
-CREATE FUNCTION @extschema@.va_outbox_drop_over(p_ids bigint[]) RETURNS void
+-- Takes out what was added without a look whether an effect of this key is over (known_new), if there is one. Returns
+-- the others.
+CREATE FUNCTION @extschema@.va_outbox_drop_over(p_rows @extschema@.outbox[]) RETURNS @extschema@.outbox[]
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_over bigint[] := ARRAY(SELECT r.id FROM unnest(p_rows) r
+		WHERE r.attempts = 1 AND r.doubtful_since IS NULL AND NOT r.known_new
+		  AND @extschema@.va_outbox_over(r.tenant_id, r.kind, r.attempt_key) IS NOT NULL);
 BEGIN
-	DELETE FROM @extschema@.outbox o USING (
-		SELECT x.id FROM @extschema@.outbox x CROSS JOIN LATERAL (
-			SELECT h.tenant_id, h.kind, h.attempt_key FROM @extschema@.outbox_history h
-			WHERE h.key_hash = hashtextextended(coalesce(x.tenant_id::text, '') || ' ' || x.kind || ' ' || x.attempt_key, 0)
-			UNION ALL
-			SELECT d.tenant_id, d.kind, d.attempt_key FROM @extschema@.outbox_dead d
-			WHERE d.key_hash = hashtextextended(coalesce(x.tenant_id::text, '') || ' ' || x.kind || ' ' || x.attempt_key, 0)) f
-		WHERE x.id = ANY (p_ids) AND x.attempts = 0 AND f.tenant_id IS NOT DISTINCT FROM x.tenant_id AND f.kind = x.kind
-		  AND f.attempt_key = x.attempt_key) twice
-	WHERE o.id = twice.id;
+	IF v_over = '{}' THEN
+		RETURN p_rows;
+	END IF;
+	DELETE FROM @extschema@.outbox o WHERE o.id = ANY (v_over);
+	RETURN (SELECT array_agg(r) FROM unnest(p_rows) r WHERE r.id <> ALL (v_over));
 END
 $$;
 
@@ -270,16 +289,17 @@ CREATE FUNCTION @extschema@.va_outbox_lease(p_ids bigint[], p_instance text, p_n
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_rows @extschema@.outbox[];
+	v_known boolean;
 BEGIN
-	PERFORM @extschema@.va_outbox_drop_over(p_ids);
 	WITH leased AS (
 		UPDATE @extschema@.outbox o SET state = 'leased', attempts = o.attempts + (o.state = 'ready')::integer,
 			looks = o.looks + (o.state = 'unknown')::integer, leased_by = p_instance, claim_no = p_no,
 			lease_until = clock_timestamp() + make_interval(secs => k.timeout_ms / 1000.0 + 30),
 			started_at = CASE o.state WHEN 'ready' THEN clock_timestamp() ELSE o.started_at END
-		FROM @extschema@.outbox_kinds k WHERE o.id = ANY (p_ids) AND k.kind = o.kind RETURNING o AS r)
-	SELECT array_agg(l.r ORDER BY (l.r).id) INTO v_rows FROM leased l;
-	RETURN v_rows;
+		FROM @extschema@.outbox_kinds k WHERE o.id = ANY (p_ids) AND k.kind = o.kind
+		RETURNING o AS r, o.known_new OR o.attempts > 1 OR o.doubtful_since IS NOT NULL AS known)
+	SELECT array_agg(l.r), bool_and(l.known) INTO v_rows, v_known FROM leased l;
+	RETURN CASE WHEN v_known THEN v_rows ELSE @extschema@.va_outbox_drop_over(v_rows) END;
 END
 $$;
 
@@ -297,53 +317,77 @@ BEGIN
 END
 $$;
 
+-- Picks and leases what is to be attempted now; NULL when there is nothing, and then whoever adds something wakes the
+-- dispatcher. VA041 as below.
+CREATE FUNCTION @extschema@.va_outbox_take(p_name text, p_instance text, p_no bigint, p_live integer, p_bulk integer, p_busy jsonb)
+	RETURNS @extschema@.outbox[]
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+	v_ids bigint[] := '{}';
+BEGIN
+	PERFORM @extschema@.va_outbox_promote();
+	FOR v_round IN 1 .. 2 LOOP
+		PERFORM @extschema@.va_outbox_idle(p_name, v_round = 2);
+		v_ids := @extschema@.va_outbox_pick('live', p_live, p_busy) || @extschema@.va_outbox_pick('bulk', p_bulk, p_busy)
+			|| @extschema@.va_outbox_pick_looks(least(p_bulk, 20));
+		EXIT WHEN cardinality(v_ids) > 0;
+	END LOOP;
+	IF cardinality(v_ids) = 0 THEN
+		RETURN NULL;
+	END IF;
+	PERFORM @extschema@.va_outbox_idle(p_name, false);
+	UPDATE @extschema@.outbox_dispatchers d SET claim_no = p_no WHERE d.name = p_name AND d.instance = p_instance;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'another run of dispatcher "%" has begun', p_name USING ERRCODE = 'VA041';
+	END IF;
+	RETURN @extschema@.va_outbox_lease(v_ids, p_instance, p_no);
+END
+$$;
+
 -- One claim of a dispatcher: p_live and p_bulk are how many of each lane it has room for, p_no its number (a repeated
 -- number gets the same effects again). {"jobs": [{"id", "attempt", "tenant", "kind", "key", "queue", "lane", "look",
--- "repeatable", "timeout_ms", "request"}], "next_ms"}. VA041: the dispatcher has to begin again.
+-- "repeatable", "timeout_ms", "request"}], "picked", "next_ms"}. VA041: the dispatcher has to begin again.
+--
+-- A claim that is asked for again may find the first one still at it, on a connection that is lost: it waits for the
+-- lock. (Not of the row: a lock of a row is written, and a claim that finds nothing shall write nothing.)
 CREATE FUNCTION @extschema@.va_outbox_claim(p_name text, p_instance text, p_no bigint, p_live integer, p_bulk integer, p_busy jsonb DEFAULT '{}')
-	RETURNS jsonb
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	RETURNS json
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
 	v_last bigint;
-	v_ids bigint[] := '{}';
-	v_rows @extschema@.outbox[];
-	v_requests jsonb := '{}';
-	v_jobs jsonb;
-	v_kind text;
+	v_claimed @extschema@.outbox[];
+	v_some @extschema@.outbox[];
+	v_rows @extschema@.outbox[] := '{}';
+	v_requests jsonb[] := '{}';
+	v_kind record;
 BEGIN
-	SELECT d.claim_no INTO v_last FROM @extschema@.outbox_dispatchers d WHERE d.name = p_name AND d.instance = p_instance FOR UPDATE;
+	PERFORM pg_advisory_xact_lock(hashtextextended('voiceagent dispatcher ' || p_name, 0));
+	SELECT d.claim_no INTO v_last FROM @extschema@.outbox_dispatchers d WHERE d.name = p_name AND d.instance = p_instance;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'dispatcher "%" has not begun', p_name USING ERRCODE = 'VA041';
 	END IF;
 	IF p_no <= v_last THEN
-		SELECT array_agg(o ORDER BY o.id) INTO v_rows FROM @extschema@.outbox o
+		SELECT array_agg(o) INTO v_claimed FROM @extschema@.outbox o
 		WHERE o.state = 'leased' AND o.leased_by = p_instance AND o.claim_no = p_no;
 	ELSE
-		UPDATE @extschema@.outbox_dispatchers d SET claim_no = p_no WHERE d.name = p_name;
-		PERFORM @extschema@.va_outbox_promote();
-		FOR v_round IN 1 .. 2 LOOP
-			PERFORM @extschema@.va_outbox_idle(p_name, v_round = 2);
-			v_ids := @extschema@.va_outbox_pick('live', p_live, p_busy) || @extschema@.va_outbox_pick('bulk', p_bulk, p_busy)
-				|| @extschema@.va_outbox_pick_looks(least(p_bulk, 20));
-			EXIT WHEN cardinality(v_ids) > 0;
-		END LOOP;
-		IF cardinality(v_ids) > 0 THEN
-			PERFORM @extschema@.va_outbox_idle(p_name, false);
-			v_rows := @extschema@.va_outbox_lease(v_ids, p_instance, p_no);
-		END IF;
+		v_claimed := @extschema@.va_outbox_take(p_name, p_instance, p_no, p_live, p_bulk, p_busy);
 	END IF;
-	FOR v_kind IN SELECT DISTINCT r.kind FROM unnest(v_rows) r LOOP
-		v_requests := v_requests || @extschema@.va_outbox_prepare(v_rows, v_kind);
+	IF v_claimed IS NULL THEN
+		RETURN json_build_object('jobs', '[]'::json, 'picked', 0, 'next_ms', @extschema@.va_outbox_next_ms());
+	END IF;
+	FOR v_kind IN SELECT k.kind, k.prepare FROM @extschema@.outbox_kinds k WHERE k.kind IN (SELECT r.kind FROM unnest(v_claimed) r) LOOP
+		v_some := ARRAY(SELECT r FROM unnest(v_claimed) r WHERE r.kind = v_kind.kind);
+		v_rows := v_rows || v_some;
+		v_requests := v_requests || @extschema@.va_outbox_prepare(v_some, v_kind.prepare);
 	END LOOP;
-	SELECT jsonb_agg(jsonb_build_object('id', r.id, 'attempt', r.attempts, 'tenant', r.tenant_id, 'kind', r.kind, 'key', r.attempt_key,
-		'queue', r.queue::text, 'lane', r.lane, 'look', r.doubtful_since IS NOT NULL, 'repeatable', k.repeatable,
-		'timeout_ms', k.timeout_ms, 'request', v_requests -> r.id::text) ORDER BY r.id) INTO v_jobs
-	FROM unnest(v_rows) r JOIN @extschema@.outbox_kinds k ON k.kind = r.kind
-	-- (Asked for those alone that are not plain requests: it costs more than all the rest of a row.)
-	WHERE jsonb_typeof(v_requests -> r.id::text) = 'object' AND NOT v_requests -> r.id::text ?| ARRAY['skip', 'defer', 'fail', 'error']
-		OR @extschema@.va_outbox_decide(r, v_requests -> r.id::text);
-	RETURN jsonb_build_object('jobs', coalesce(v_jobs, '[]'), 'picked', coalesce(cardinality(v_rows), 0),
-		'next_ms', CASE WHEN v_rows IS NULL THEN @extschema@.va_outbox_next_ms() END);
+	RETURN (SELECT json_build_object('jobs', coalesce(json_agg(json_build_object('id', (c.r).id, 'attempt', (c.r).attempts, 'tenant', (c.r).tenant_id,
+			'kind', (c.r).kind, 'key', (c.r).attempt_key, 'queue', (c.r).queue::text, 'lane', (c.r).lane, 'look', (c.r).doubtful_since IS NOT NULL,
+			'repeatable', k.repeatable, 'timeout_ms', k.timeout_ms, 'request', c.request) ORDER BY (c.r).lane DESC, (c.r).id), '[]'),
+			'picked', cardinality(v_rows))
+		FROM (SELECT unnest(v_rows) AS r, unnest(v_requests) AS request) c JOIN @extschema@.outbox_kinds k ON k.kind = (c.r).kind
+		-- (Asked for those alone that are not plain requests: it costs more than all the rest of a row.)
+		WHERE jsonb_typeof(c.request) = 'object' AND NOT c.request ?| ARRAY['skip', 'defer', 'fail', 'error']
+			OR @extschema@.va_outbox_decide(c.r, c.request));
 END
 $$;
 
@@ -446,17 +490,12 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
--- What became of attempts: [{"id", "attempt", "outcome", …, "result"}]. What this dispatcher no longer has to say
--- anything about (another one took over, a callback was faster) is passed over. Returns how many it could settle.
-CREATE FUNCTION @extschema@.va_outbox_settle(p_instance text, p_verdicts jsonb) RETURNS integer
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Moves what is done to the history. Returns the rows whose kind has a settle function, with the results by their ids,
+-- and how many there were in all.
+CREATE FUNCTION @extschema@.va_outbox_settle_moved(p_instance text, p_verdicts jsonb, OUT rows @extschema@.outbox[], OUT results jsonb, OUT count integer)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
-	v_rows @extschema@.outbox[];
-	v_results jsonb;
-	v_count integer;
-	v_kind record;
-	v jsonb;
-	o @extschema@.outbox;
+	v_queues bigint[];
 BEGIN
 	WITH said AS (
 		SELECT (e ->> 'id')::bigint AS id, (e ->> 'attempt')::integer AS attempt, e -> 'result' AS result
@@ -464,20 +503,35 @@ BEGIN
 	gone AS (
 		DELETE FROM @extschema@.outbox x USING said s
 		WHERE x.id = s.id AND x.attempts = s.attempt AND x.leased_by = p_instance AND x.state IN ('leased', 'unknown')
-		RETURNING x AS r, s.result),
+		RETURNING x AS r, x.queue, s.result),
 	kept AS (
 		INSERT INTO @extschema@.outbox_history (id, tenant_id, kind, attempt_key, lane, outcome, attempts, lead_id, call_id,
 			notification_id, appointment_id, result, dispatcher, started_at, created_at)
 		SELECT (g.r).id, (g.r).tenant_id, (g.r).kind, (g.r).attempt_key, (g.r).lane, 'done', (g.r).attempts, (g.r).lead_id, (g.r).call_id,
 			(g.r).notification_id, (g.r).appointment_id, g.result, (g.r).leased_by, (g.r).started_at, (g.r).created_at FROM gone g)
-	SELECT array_agg(g.r), jsonb_object_agg((g.r).id::text, g.result), count(*) INTO v_rows, v_results, v_count FROM gone g;
-	FOR v_kind IN SELECT k.kind, k.settle FROM @extschema@.outbox_kinds k
-				  WHERE k.settle IS NOT NULL AND k.kind IN (SELECT r.kind FROM unnest(v_rows) r)
-	LOOP
-		PERFORM @extschema@.va_outbox_settle_done(v_rows, v_results, v_kind.kind, v_kind.settle);
+	SELECT array_agg(g.r) FILTER (WHERE k.settle IS NOT NULL),
+		jsonb_object_agg((g.r).id::text, g.result) FILTER (WHERE k.settle IS NOT NULL), count(*), array_agg(DISTINCT g.queue)
+	INTO rows, results, count, v_queues FROM gone g JOIN @extschema@.outbox_kinds k ON k.kind = (g.r).kind;
+	PERFORM @extschema@.va_outbox_queues_well(v_queues);
+END
+$$;
+
+-- What became of attempts: [{"id", "attempt", "outcome", …, "result"}]. What this dispatcher no longer has to say
+-- anything about (another one took over, a callback was faster) is passed over. Returns how many it could settle.
+CREATE FUNCTION @extschema@.va_outbox_settle(p_instance text, p_verdicts jsonb) RETURNS integer
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+DECLARE
+	v_done record;
+	v_count integer;
+	v_kind record;
+	v jsonb;
+	o @extschema@.outbox;
+BEGIN
+	SELECT * INTO v_done FROM @extschema@.va_outbox_settle_moved(p_instance, p_verdicts);
+	v_count := v_done.count;
+	FOR v_kind IN SELECT k.kind, k.settle FROM @extschema@.outbox_kinds k WHERE k.kind IN (SELECT r.kind FROM unnest(v_done.rows) r) LOOP
+		PERFORM @extschema@.va_outbox_settle_done(v_done.rows, v_done.results, v_kind.kind, v_kind.settle);
 	END LOOP;
-	PERFORM @extschema@.va_outbox_queue_heard(q.r, false, NULL, NULL)
-	FROM (SELECT DISTINCT ON (r.queue) r FROM unnest(v_rows) r) q;
 	FOR v IN SELECT e FROM jsonb_array_elements(p_verdicts) e WHERE e ->> 'outcome' <> 'done' ORDER BY (e ->> 'id')::bigint LOOP
 		SELECT * INTO o FROM @extschema@.outbox x WHERE x.id = (v ->> 'id')::bigint AND x.attempts = (v ->> 'attempt')::integer
 			AND x.leased_by = p_instance AND x.state IN ('leased', 'unknown') FOR UPDATE;

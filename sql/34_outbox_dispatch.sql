@@ -76,18 +76,22 @@ BEGIN
 END
 $$;
 
--- The services of these queues have answered: breakers close, and failures are counted anew.
+-- The services of these queues have answered: failures are counted anew, and breakers close, which sets free what they
+-- have held back.
 CREATE FUNCTION @extschema@.va_outbox_queues_well(p_queues bigint[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_queue bigint;
+	q record;
 BEGIN
-	FOR v_queue IN SELECT x.queue FROM @extschema@.outbox_queues x
-				   WHERE x.queue = ANY (p_queues) AND (x.failures > 0 OR x.breaker <> 'closed') ORDER BY x.queue
+	FOR q IN SELECT x.queue, x.breaker FROM @extschema@.outbox_queues x
+			 WHERE x.queue = ANY (p_queues) AND (x.failures > 0 OR x.breaker <> 'closed') ORDER BY x.queue
 	LOOP
 		UPDATE @extschema@.outbox_queues x SET failures = 0, opens = 0, breaker = 'closed', opened_at = NULL,
 			blocked_until = CASE WHEN x.breaker = 'closed' THEN x.blocked_until END
-		WHERE x.queue = v_queue AND (x.failures > 0 OR x.breaker <> 'closed');
+		WHERE x.queue = q.queue AND (x.failures > 0 OR x.breaker <> 'closed');
+		IF q.breaker <> 'closed' THEN
+			PERFORM @extschema@.va_outbox_wake();
+		END IF;
 	END LOOP;
 END
 $$;
@@ -170,7 +174,8 @@ $$;
 -- read what other queues hold back.)
 --
 -- Locks what is to be attempted: a fair share of each queue, the oldest first. p_busy: {"queue": under way there}.
-CREATE FUNCTION @extschema@.va_outbox_pick(p_lane text, p_limit integer, p_busy jsonb) RETURNS bigint[]
+-- rest: there may be more that is ready, for want of room or because of a limit.
+CREATE FUNCTION @extschema@.va_outbox_pick(p_lane text, p_limit integer, p_busy jsonb, OUT ids bigint[], OUT rest boolean)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_queues bigint[];
@@ -179,24 +184,31 @@ DECLARE
 	v_count integer;
 	v_take integer;
 	v_ids bigint[];
-	v_all bigint[] := '{}';
 BEGIN
-	IF p_limit <= 0 THEN
-		RETURN v_all;
+	ids := '{}';
+	rest := p_limit <= 0;
+	IF rest THEN
+		RETURN;
 	END IF;
 	v_queues := @extschema@.va_outbox_open_queues(p_lane);
 	v_count := coalesce(cardinality(v_queues), 0);
 	FOREACH v_queue IN ARRAY coalesce(v_queues, '{}') LOOP
-		EXIT WHEN v_left <= 0;
+		IF v_left <= 0 THEN
+			rest := true;
+			EXIT;
+		END IF;
 		v_take := @extschema@.va_outbox_admit(v_queue, p_lane, greatest(v_left / v_count, 1), coalesce((p_busy ->> v_queue::text)::integer, 0));
 		v_count := v_count - 1;
-		CONTINUE WHEN v_take <= 0;
+		IF v_take <= 0 THEN
+			rest := true;
+			CONTINUE;
+		END IF;
 		v_ids := ARRAY(SELECT o.id FROM @extschema@.outbox o WHERE o.lane = p_lane AND o.state = 'ready' AND o.queue BETWEEN v_queue AND v_queue
 					   ORDER BY o.queue, o.id LIMIT v_take FOR UPDATE SKIP LOCKED);
-		v_all := v_all || v_ids;
+		ids := ids || v_ids;
+		rest := rest OR cardinality(v_ids) = v_take;
 		v_left := v_left - cardinality(v_ids);
 	END LOOP;
-	RETURN v_all;
 END
 $$;
 
@@ -317,36 +329,52 @@ BEGIN
 END
 $$;
 
--- Picks and leases what is to be attempted now; NULL when there is nothing, and then whoever adds something wakes the
--- dispatcher. VA041 as below.
-CREATE FUNCTION @extschema@.va_outbox_take(p_name text, p_instance text, p_no bigint, p_live integer, p_bulk integer, p_busy jsonb)
-	RETURNS @extschema@.outbox[]
+-- Picks of both lanes, and what is to be looked for.
+CREATE FUNCTION @extschema@.va_outbox_pick_all(p_live integer, p_bulk integer, p_busy jsonb, OUT ids bigint[], OUT rest boolean)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	SELECT live.ids || bulk.ids || looks.ids, live.rest OR bulk.rest OR cardinality(looks.ids) >= 20 INTO ids, rest
+	FROM @extschema@.va_outbox_pick('live', p_live, p_busy) live, @extschema@.va_outbox_pick('bulk', p_bulk, p_busy) bulk,
+		@extschema@.va_outbox_pick_looks(least(p_bulk, 20)) looks (ids);
+END
+$$;
+
+-- Picks and leases what is to be attempted now. more: there may be more, now or when one of these has ended. When not,
+-- or when there is nothing to be had, whoever adds something wakes the dispatcher: this is said first, and then looked
+-- once more, for what was added before it could be heard. VA041 as below.
+CREATE FUNCTION @extschema@.va_outbox_take(p_name text, p_instance text, p_no bigint, p_live integer, p_bulk integer, p_busy jsonb,
+		OUT rows @extschema@.outbox[], OUT picked integer, OUT more boolean)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
-	v_ids bigint[] := '{}';
+	v_ids bigint[];
 BEGIN
 	PERFORM @extschema@.va_outbox_promote();
 	FOR v_round IN 1 .. 2 LOOP
 		PERFORM @extschema@.va_outbox_idle(p_name, v_round = 2);
-		v_ids := @extschema@.va_outbox_pick('live', p_live, p_busy) || @extschema@.va_outbox_pick('bulk', p_bulk, p_busy)
-			|| @extschema@.va_outbox_pick_looks(least(p_bulk, 20));
-		EXIT WHEN cardinality(v_ids) > 0;
+		SELECT p.ids, p.rest INTO v_ids, more FROM @extschema@.va_outbox_pick_all(p_live, p_bulk, p_busy) p;
+		picked := cardinality(v_ids);
+		EXIT WHEN picked > 0;
 	END LOOP;
-	IF cardinality(v_ids) = 0 THEN
-		RETURN NULL;
+	IF picked = 0 THEN
+		RETURN;
 	END IF;
-	PERFORM @extschema@.va_outbox_idle(p_name, false);
 	UPDATE @extschema@.outbox_dispatchers d SET claim_no = p_no WHERE d.name = p_name AND d.instance = p_instance;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'another run of dispatcher "%" has begun', p_name USING ERRCODE = 'VA041';
 	END IF;
-	RETURN @extschema@.va_outbox_lease(v_ids, p_instance, p_no);
+	rows := @extschema@.va_outbox_lease(v_ids, p_instance, p_no);
+	PERFORM @extschema@.va_outbox_idle(p_name, NOT more);
+	IF NOT more AND (@extschema@.va_outbox_open_queues('live') IS NOT NULL OR @extschema@.va_outbox_open_queues('bulk') IS NOT NULL) THEN
+		PERFORM @extschema@.va_outbox_idle(p_name, false);
+		more := true;
+	END IF;
 END
 $$;
 
 -- One claim of a dispatcher: p_live and p_bulk are how many of each lane it has room for, p_no its number (a repeated
 -- number gets the same effects again). {"jobs": [{"id", "attempt", "tenant", "kind", "key", "queue", "lane", "look",
--- "repeatable", "timeout_ms", "request"}], "picked", "next_ms"}. VA041: the dispatcher has to begin again.
+-- "repeatable", "timeout_ms", "request"}], "picked": how many, "more": there may be more, now or when one of these has ended,
+-- "next_ms": when something is due of which nobody will tell}. VA041: the dispatcher has to begin again.
 --
 -- A claim that is asked for again may find the first one still at it, on a connection that is lost: it waits for the
 -- lock. (Not of the row: a lock of a row is written, and a claim that finds nothing shall write nothing.)
@@ -356,6 +384,8 @@ CREATE FUNCTION @extschema@.va_outbox_claim(p_name text, p_instance text, p_no b
 DECLARE
 	v_last bigint;
 	v_claimed @extschema@.outbox[];
+	v_picked integer;
+	v_more boolean := true;
 	v_some @extschema@.outbox[];
 	v_rows @extschema@.outbox[] := '{}';
 	v_requests jsonb[] := '{}';
@@ -367,13 +397,13 @@ BEGIN
 		RAISE EXCEPTION 'dispatcher "%" has not begun', p_name USING ERRCODE = 'VA041';
 	END IF;
 	IF p_no <= v_last THEN
-		SELECT array_agg(o) INTO v_claimed FROM @extschema@.outbox o
+		SELECT array_agg(o), count(*) INTO v_claimed, v_picked FROM @extschema@.outbox o
 		WHERE o.state = 'leased' AND o.leased_by = p_instance AND o.claim_no = p_no;
 	ELSE
-		v_claimed := @extschema@.va_outbox_take(p_name, p_instance, p_no, p_live, p_bulk, p_busy);
+		SELECT t.rows, t.picked, t.more INTO v_claimed, v_picked, v_more FROM @extschema@.va_outbox_take(p_name, p_instance, p_no, p_live, p_bulk, p_busy) t;
 	END IF;
 	IF v_claimed IS NULL THEN
-		RETURN json_build_object('jobs', '[]'::json, 'picked', 0, 'next_ms', @extschema@.va_outbox_next_ms());
+		RETURN json_build_object('jobs', '[]'::json, 'picked', v_picked, 'more', v_more, 'next_ms', @extschema@.va_outbox_next_ms());
 	END IF;
 	FOR v_kind IN SELECT k.kind, k.prepare FROM @extschema@.outbox_kinds k WHERE k.kind IN (SELECT r.kind FROM unnest(v_claimed) r) LOOP
 		v_some := ARRAY(SELECT r FROM unnest(v_claimed) r WHERE r.kind = v_kind.kind);
@@ -383,7 +413,7 @@ BEGIN
 	RETURN (SELECT json_build_object('jobs', coalesce(json_agg(json_build_object('id', (c.r).id, 'attempt', (c.r).attempts, 'tenant', (c.r).tenant_id,
 			'kind', (c.r).kind, 'key', (c.r).attempt_key, 'queue', (c.r).queue::text, 'lane', (c.r).lane, 'look', (c.r).doubtful_since IS NOT NULL,
 			'repeatable', k.repeatable, 'timeout_ms', k.timeout_ms, 'request', c.request) ORDER BY (c.r).lane DESC, (c.r).id), '[]'),
-			'picked', cardinality(v_rows))
+			'picked', v_picked, 'more', v_more, 'next_ms', CASE WHEN NOT v_more THEN @extschema@.va_outbox_next_ms() END)
 		FROM (SELECT unnest(v_rows) AS r, unnest(v_requests) AS request) c JOIN @extschema@.outbox_kinds k ON k.kind = (c.r).kind
 		-- (Asked for those alone that are not plain requests: it costs more than all the rest of a row.)
 		WHERE jsonb_typeof(c.request) = 'object' AND NOT c.request ?| ARRAY['skip', 'defer', 'fail', 'error']

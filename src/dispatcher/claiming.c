@@ -1,9 +1,14 @@
 /*
  * claiming.c: see claiming.h.
  *
- * One claim is under way at a time, on a connection of its own. One that brought something is
- * followed by the next at once, as long as there is room; one that brought nothing by the time that
- * the database named, a notification, an effect that ended, or the sweep, whichever is first.
+ * One claim is under way at a time, on a connection of its own. One that brought something and left
+ * more is followed by the next at once, as long as there is room; otherwise by the time that the
+ * database named, a notification, an effect that ended when more was left, or the sweep, whichever
+ * is first.
+ *
+ * How much of the bulk lane is asked for goes by how long that takes: what somebody waits for comes
+ * with the next claim, after the one under way. While there is such work claims are kept short,
+ * otherwise as long as it pays: each costs something of its own.
  */
 #include "dispatcher/claiming.h"
 
@@ -23,6 +28,10 @@
 #define CLAIM_CONNECTION 0
 #define RETRY_MS 1000
 #define MAX_CLAIM 500 /* rows of one transaction */
+#define MIN_BULK 16
+#define CLAIM_US 25000 /* what a claim may take */
+#define CLAIM_US_LIVE 4000 /* while there is work that somebody waits for */
+#define LIVE_FOR_US 500000 /* which is so for a while after the last of it */
 
 struct claiming
 {
@@ -30,6 +39,10 @@ struct claiming
 	uv_timer_t *timer;
 	int64_t number;
 	uint64_t asked_us;
+	uint64_t live_us; /* when there was live work last */
+	unsigned bulk; /* so much of the bulk lane is asked for at most */
+	unsigned asked_bulk;
+	bool more; /* the last claim left something */
 	bool asked; /* one is under way */
 	bool wanted; /* something happened meanwhile */
 	bool stopped;
@@ -48,7 +61,28 @@ again_in(struct claiming *c, uint64_t ms)
 		uv_timer_start(c->timer, on_timer, ms, 0);
 }
 
-/* Begins the jobs of an answer; true when there may be more. */
+/* A claim of as much as was asked for tells how much the next one should be. */
+static void
+adapt(struct claiming *c, int64_t picked, uint64_t now_us)
+{
+	uint64_t took_us = now_us - c->asked_us;
+	uint64_t may_us = now_us - c->live_us < LIVE_FOR_US ? CLAIM_US_LIVE : CLAIM_US;
+
+	if (took_us > may_us)
+		c->bulk = c->bulk * 3 / 4 > MIN_BULK ? c->bulk * 3 / 4 : MIN_BULK;
+	else if (picked >= c->asked_bulk && took_us < may_us / 2)
+		c->bulk = c->bulk * 3 / 2 < MAX_CLAIM ? c->bulk * 3 / 2 : MAX_CLAIM;
+}
+
+/* The live lane comes first in an answer. */
+static bool
+has_live(struct json_object *jobs)
+{
+	return json_object_array_length(jobs) > 0 &&
+		   strcmp(json_text(json_object_array_get_idx(jobs, 0), "lane", ""), "live") == 0;
+}
+
+/* Begins the jobs of an answer; true when another claim should follow at once. */
 static bool
 take_jobs(struct claiming *c, const char *text, size_t len)
 {
@@ -57,6 +91,7 @@ take_jobs(struct claiming *c, const char *text, size_t len)
 	struct json_object *jobs = json_member(answer, "jobs");
 	int64_t next_ms = 0;
 	int64_t picked = 0;
+	bool live;
 
 	if (!json_object_is_type(jobs, json_type_array))
 	{
@@ -65,13 +100,21 @@ take_jobs(struct claiming *c, const char *text, size_t len)
 		again_in(c, RETRY_MS);
 		return false;
 	}
+	live = has_live(jobs);
+	if (live)
+		c->live_us = loop_now_us();
+	json_integer(answer, "picked", &picked);
+	adapt(c, picked, loop_now_us());
 	for (size_t i = 0; i < json_object_array_length(jobs); i++)
 		job_begin(c->dispatcher, json_object_array_get_idx(jobs, i), c->asked_us);
-	json_integer(answer, "picked", &picked);
 	if (json_integer(answer, "next_ms", &next_ms))
 		again_in(c, (uint64_t) next_ms);
+	c->more = json_flag(answer, "more", true);
 	json_object_put(answer);
-	return picked > 0;
+	if (!live || picked == 0 || !c->more)
+		return picked > 0 && c->more;
+	again_in(c, 0); /* after the requests of these have left */
+	return false;
 }
 
 static void
@@ -114,7 +157,8 @@ claiming_want(struct claiming *c)
 	busy = lanes_text(&d->lanes);
 	snprintf(texts[0], sizeof(texts[0]), "%" PRId64, ++c->number);
 	snprintf(texts[1], sizeof(texts[1]), "%u", live < MAX_CLAIM ? live : MAX_CLAIM);
-	snprintf(texts[2], sizeof(texts[2]), "%u", bulk < MAX_CLAIM ? bulk : MAX_CLAIM);
+	c->asked_bulk = bulk < c->bulk ? bulk : c->bulk;
+	snprintf(texts[2], sizeof(texts[2]), "%u", c->asked_bulk);
 
 	const char *values[] = {d->name, d->instance, texts[0], texts[1], texts[2], busy};
 
@@ -124,6 +168,13 @@ claiming_want(struct claiming *c)
 	db_query(d->db, CLAIM_CONNECTION, d->sql.texts[DISPATCHER_SQL_CLAIM], 6, values, 0, on_claimed,
 			 c);
 	free(busy);
+}
+
+void
+claiming_room(struct claiming *c, bool all_done)
+{
+	if (c->more || c->asked || !all_done)
+		claiming_want(c);
 }
 
 void
@@ -144,6 +195,8 @@ claiming_new(struct dispatcher *d)
 		return NULL;
 	}
 	c->dispatcher = d;
+	c->bulk = MAX_CLAIM / 5;
+	c->more = true;
 	uv_timer_init(loop_uv(d->loop), c->timer);
 	c->timer->data = c;
 	return c;

@@ -59,9 +59,9 @@ struct program
 /* ---- work ---- */
 
 static void
-on_settled(struct dispatcher *d)
+on_settled(struct dispatcher *d, bool all_done)
 {
-	claiming_want(((struct program *) d)->claiming);
+	claiming_room(((struct program *) d)->claiming, all_done);
 }
 
 static void

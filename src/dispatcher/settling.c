@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "dispatcher/dispatcher.h"
 #include "net/db.h"
 #include "net/log.h"
@@ -21,7 +22,7 @@
 struct settling
 {
 	struct dispatcher *dispatcher;
-	void (*settled)(struct dispatcher *d);
+	settling_told settled;
 	struct json_object *waiting; /* array */
 	struct json_object *sent; /* array, or NULL */
 	struct json_object *suspects; /* of a refused batch, to be sent one by one */
@@ -31,7 +32,7 @@ struct settling
 static void send_next(struct settling *s);
 
 struct settling *
-settling_new(struct dispatcher *d, void (*settled)(struct dispatcher *d))
+settling_new(struct dispatcher *d, settling_told settled)
 {
 	struct settling *s = calloc(1, sizeof(*s));
 
@@ -118,10 +119,22 @@ refused(struct settling *s, const struct db_reply *reply)
 			  reply->message);
 }
 
+static bool
+is_all_done(struct json_object *verdicts)
+{
+	for (size_t i = 0; i < json_object_array_length(verdicts); i++)
+	{
+		if (strcmp(json_text(json_object_array_get_idx(verdicts, i), "outcome", ""), "done") != 0)
+			return false;
+	}
+	return true;
+}
+
 static void
 on_settled(void *arg, const struct db_reply *reply)
 {
 	struct settling *s = arg;
+	bool all_done = reply->outcome == DB_OK && is_all_done(s->sent);
 
 	if (reply->outcome == DB_ERROR)
 		refused(s, reply);
@@ -135,7 +148,7 @@ on_settled(void *arg, const struct db_reply *reply)
 	json_object_put(s->sent);
 	s->sent = NULL;
 	send_next(s);
-	s->settled(s->dispatcher);
+	s->settled(s->dispatcher, all_done);
 }
 
 static void

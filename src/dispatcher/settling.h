@@ -13,8 +13,10 @@
 struct dispatcher;
 struct settling;
 
-/* settled: a batch is in the database (or lost, which was logged). */
-struct settling *settling_new(struct dispatcher *d, void (*settled)(struct dispatcher *d));
+/* settled: a batch is in the database (or lost, which was logged). all_done: every effect of it is
+ * done, so nothing of it is to be tried again. */
+typedef void (*settling_told)(struct dispatcher *d, bool all_done);
+struct settling *settling_new(struct dispatcher *d, settling_told settled);
 void settling_free(struct settling *s);
 /* Takes over the verdict, an object as va_outbox_settle wants it. */
 void settling_add(struct settling *s, struct json_object *verdict);

@@ -49,6 +49,12 @@ SELECT is(pg_temp.at('p'), 'leased 1', 'the attempt is on record'), ok((SELECT b
 SELECT is(va_outbox_claim('dp-t', 'dp-t/1', (SELECT no FROM pg_temp.dispatcher), 100, 100)::jsonb -> 'jobs', :'c'::jsonb -> 'jobs', 'the same claim again brings the same, and no second attempt');
 SELECT is(pg_temp.claim() -> 'jobs', '[]', 'the next brings nothing');
 SELECT ok((pg_temp.claim() ->> 'next_ms')::int BETWEEN 3590000 AND 3600000, 'but says when something will be due');
+SELECT is(:'c'::jsonb -> 'more', 'false', 'who got everything sleeps'), ok((:'c'::jsonb ->> 'next_ms')::int BETWEEN 3590000 AND 3600000, 'and knows for how long');
+BEGIN;
+SELECT va_outbox_claim('dp-t', 'dp-t/1', 1000, 100, 100) \g /dev/null
+SELECT pg_current_xact_id_if_assigned() IS NULL AS unwritten \gset
+COMMIT;
+SELECT ok(:'unwritten', 'a claim that finds nothing writes nothing');
 SELECT is(pg_temp.sqlstate_of($$SELECT va_outbox_claim('dp-t', 'dp-t/0', 1, 1, 1)$$), 'VA041', 'another run of the name has no say');
 
 -- ---- done
@@ -59,6 +65,12 @@ SELECT is((SELECT outcome || attempts || result::text FROM outbox_history WHERE 
 SELECT is(va_outbox_add(:'mine', 'sink.post', 'a'), :a::bigint, 'added again when it is over, it stays the first'), is(va_outbox_add(NULL, 'sink.post', 'p'), pg_temp.id('p'), 'the platform''s too'), is((SELECT count(*)::int FROM outbox), 1, 'and nothing is left to do');
 SELECT is((SELECT count(*)::int FROM outbox_attempts), 0, 'a first attempt that succeeds needs no row of its own');
 
+SELECT va_outbox_add(:'mine', 'sink.post', 'seen') \g /dev/null
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT va_outbox_add(:'mine', 'sink.post', 'unseen') \g /dev/null
+COMMIT;
+SELECT is((SELECT array_agg(attempt_key ORDER BY attempt_key) FROM outbox WHERE known_new AND state = 'ready'), '{seen}', 'who sees the history says that he has looked');
+SELECT is(pg_temp.work('{"outcome": "done"}'), ARRAY['seen', 'unseen'], 'both are attempted');
 INSERT INTO outbox (tenant_id, kind, attempt_key, lane) VALUES (:'mine', 'sink.post', 'a', 'bulk');
 SELECT is(pg_temp.keys(pg_temp.claim()), '{}', 'what a transaction added that could not see it is not attempted');
 SELECT is((SELECT count(*)::int FROM outbox WHERE attempt_key = 'a'), 0, 'and gone');
@@ -70,13 +82,36 @@ SELECT va_outbox_add(:'theirs', 'sink.post', 'fair' || n) FROM generate_series(1
 SELECT va_outbox_add(:'mine', 'sink.post', 'live', lane => 'live') \g /dev/null
 SELECT is(pg_temp.keys(pg_temp.claim(1, 0)), ARRAY['live'], 'the live lane by itself');
 SELECT pg_temp.claim(0, 6) AS c \gset
+SELECT is(:'c'::jsonb - 'jobs', '{"picked": 6, "more": true, "next_ms": null}', 'there is more than room');
 SELECT is((SELECT count(*)::int FROM unnest(pg_temp.keys(:'c')) k WHERE k LIKE 'fair%'), 3, 'who has little is served beside who has much'), is((SELECT array_agg(k ORDER BY k) FROM unnest(pg_temp.keys(:'c')) k WHERE k LIKE 'bulk%'), ARRAY['bulk1', 'bulk2', 'bulk3'], 'the oldest first');
 SELECT queue AS mine_queue FROM outbox WHERE attempt_key = 'bulk1' \gset
 SELECT is(pg_temp.keys(pg_temp.claim(0, 100, jsonb_build_object(:'mine_queue', 498))), ARRAY['bulk4', 'bulk5'], 'no more of a queue than its concurrency');
 UPDATE tenants SET settings = settings || '{"outbox_limits": {"sink": {"concurrency": 3}}}' WHERE id = :'mine';
-SELECT is(pg_temp.keys(pg_temp.claim(0, 100, jsonb_build_object(:'mine_queue', 3))), '{}', 'a tenant''s own limit'), is(cardinality(pg_temp.keys(pg_temp.claim(0, 100, jsonb_build_object(:'mine_queue', 1)))), 2, 'leaves the rest');
+SELECT is(pg_temp.claim(100, 100, jsonb_build_object(:'mine_queue', 3)) - 'next_ms', '{"jobs": [], "picked": 0, "more": true}', 'a tenant''s own limit leaves more, for when one has ended'), is(cardinality(pg_temp.keys(pg_temp.claim(0, 100, jsonb_build_object(:'mine_queue', 1)))), 2, 'leaves the rest');
 UPDATE tenants SET settings = settings - 'outbox_limits' WHERE id = :'mine';
 DELETE FROM outbox WHERE attempt_key <> 'later';
+
+-- ---- a claim that was answered into the void, and is asked for again
+SELECT is(va_outbox_claim('dp-t', 'dp-t/1', 2000, 10, 10) ->> 'picked', '0', 'nothing under this number');
+SELECT va_outbox_add(:'mine', 'sink.post', 'void' || n, lane => 'live') FROM generate_series(1, 2) n \g /dev/null
+SELECT va_outbox_claim('dp-t', 'dp-t/1', 2000, 10, 10)::jsonb AS c \gset
+SELECT is(pg_temp.keys(:'c'), ARRAY['void1', 'void2'], 'then something');
+SELECT is(va_outbox_claim('dp-t', 'dp-t/1', 2000, 10, 10)::jsonb -> 'jobs', :'c'::jsonb -> 'jobs', 'which stays so');
+UPDATE pg_temp.dispatcher SET no = 2000;
+DELETE FROM outbox WHERE attempt_key <> 'later';
+
+-- ---- many that wait behind an open breaker, and plans that were made when the table was empty
+INSERT INTO outbox (tenant_id, kind, attempt_key, lane) SELECT :'theirs', 'sink.post', 'held' || n, 'bulk' FROM generate_series(1, 5000) n;
+INSERT INTO outbox_queues (queue, tenant_id, provider, breaker, failures, blocked_until) SELECT queue, tenant_id, provider, 'open', 5, now() + interval '1 hour' FROM outbox WHERE attempt_key = 'held1';
+SELECT va_outbox_add(:'mine', 'sink.post', 'beside') \g /dev/null
+BEGIN;
+SELECT seq_scan AS whole, idx_tup_fetch AS fetched FROM pg_stat_xact_user_tables WHERE relname = 'outbox' \gset
+SELECT pg_temp.work('{"outcome": "done"}') AS keys \gset
+SELECT seq_scan - :whole AS whole, idx_tup_fetch - :fetched AS fetched FROM pg_stat_xact_user_tables WHERE relname = 'outbox' \gset
+COMMIT;
+SELECT is(:'keys', '{beside}'::text, 'what others wait for is not held up'), is(:whole::int, 0, 'nobody reads the whole table for it'), cmp_ok(:fetched, '<', 50, 'nor those that are held back');
+DELETE FROM outbox WHERE attempt_key <> 'later';
+DELETE FROM outbox_queues;
 
 -- ---- rate limits
 INSERT INTO settings VALUES ('outbox_limits', '{"sink": {"per_second": 5, "burst": 4}}');

@@ -19,6 +19,7 @@
 #include "net/loop_internal.h"
 
 #define MAX_HEADERS 16384 /* bytes of the reply's headers that are kept */
+#define MAX_SPARE 256 /* handles of curl that wait for their next use */
 
 struct http_client
 {
@@ -26,6 +27,8 @@ struct http_client
 	struct loop *loop;
 	struct curl_loop *curl;
 	struct http_call *calls; /* all that were not told */
+	CURL *spare[MAX_SPARE];
+	size_t spare_count;
 	struct deadline telling;
 	bool freed;
 };
@@ -51,7 +54,6 @@ struct http_call
 	bool finished;
 	CURLcode result;
 	bool may_repeat; /* a request that only asks */
-	bool request_begun; /* the first byte of the request was handed to the socket */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -110,6 +112,17 @@ on_read(char *into, size_t size, size_t count, void *arg)
 	return CURL_READFUNC_ABORT;
 }
 
+/* Was a byte of the request handed to the socket? (curl counts what it has sent, second tries and
+ * redirects included: CURLINFO_REQUEST_SIZE.) */
+static bool
+request_begun(const struct http_call *call)
+{
+	long sent = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+	return sent > 0;
+}
+
 /* Before a request is sent. There are two reasons not to: an unguarded request may have left the
  * connection behind; and curl sends again by itself, for any method, what it sent on a connection
  * that was used before and that closed without a word. The service may have done it by then. */
@@ -121,7 +134,7 @@ on_prerequest(void *arg, char *remote_ip, char *local_ip, int remote_port, int l
 	(void) local_ip;
 	(void) remote_port;
 	(void) local_port;
-	if (call->request_begun && !call->may_repeat)
+	if (!call->may_repeat && request_begun(call))
 	{
 		call->broke = true;
 		return CURL_PREREQFUNC_ABORT;
@@ -213,19 +226,6 @@ http_reply_header(const struct http_reply *reply, const char *name)
 	return reply->call != NULL ? find_header(reply->call, name) : NULL;
 }
 
-/* curl tells of the request's headers when it hands them to the socket. */
-static int
-on_debug(CURL *easy, curl_infotype type, char *data, size_t len, void *arg)
-{
-	struct http_call *call = arg;
-
-	(void) easy;
-	(void) data;
-	if (type == CURLINFO_HEADER_OUT && len > 0)
-		call->request_begun = true;
-	return 0;
-}
-
 /* Which part of the way timed out: the first that has no time noted. */
 static const char *
 timeout_words(const struct http_call *call)
@@ -235,7 +235,7 @@ timeout_words(const struct http_call *call)
 	char *scheme = NULL;
 
 	/* On a connection that is used again the steps before have no time of their own. */
-	if (call->request_begun)
+	if (request_begun(call))
 		return "timed out waiting for the answer";
 	curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
 	curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
@@ -303,10 +303,30 @@ detach_call(struct http_call *call)
 	curl_loop_remove(call->client->curl, call->easy);
 }
 
+/* A handle is dear to make: they are used again, with everything set anew. (Connections, names and
+ * TLS sessions belong to curl's multi handle, not to them.) */
+static CURL *
+get_easy(struct http_client *client)
+{
+	return client->spare_count > 0 ? client->spare[--client->spare_count] : curl_easy_init();
+}
+
+static void
+put_easy(struct http_client *client, CURL *easy)
+{
+	if (client->freed || client->spare_count == MAX_SPARE)
+	{
+		curl_easy_cleanup(easy);
+		return;
+	}
+	curl_easy_reset(easy);
+	client->spare[client->spare_count++] = easy;
+}
+
 static void
 free_call(struct http_call *call)
 {
-	curl_easy_cleanup(call->easy);
+	put_easy(call->client, call->easy);
 	curl_slist_free_all(call->headers);
 	free(call->body);
 	free(call->reply_headers);
@@ -324,7 +344,7 @@ tell(struct http_call *call)
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &total_us);
 	reply.total_ms = (unsigned) (total_us / 1000);
-	reply.sent = call->request_begun;
+	reply.sent = request_begun(call);
 	if (retry_after != NULL)
 		reply.retry_after_s = parse_retry_after(retry_after);
 	reply.error = error_words(call);
@@ -464,9 +484,6 @@ set_options(struct http_call *call, const struct http_options *options)
 	good &= curl_easy_setopt(easy, CURLOPT_WRITEDATA, call) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_HEADERDATA, call) == CURLE_OK;
-	good &= curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_debug) == CURLE_OK;
-	good &= curl_easy_setopt(easy, CURLOPT_DEBUGDATA, call) == CURLE_OK;
-	good &= curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_PRIVATE, call) == CURLE_OK;
 	/* A proxy is nobody's business but the operator's, who sets it in the environment. */
@@ -512,13 +529,16 @@ http_client_send(struct http_client *client, const struct http_options *options,
 	call->arg = arg;
 	call->options = *options;
 	call->may_repeat = strcmp(options->method, "GET") == 0 || strcmp(options->method, "HEAD") == 0;
-	call->easy = curl_easy_init();
-	if (call->easy == NULL || !add_headers(call, options->headers) || !set_options(call, options) ||
+	call->easy = get_easy(client);
+	if (call->easy == NULL)
+	{
+		free(call);
+		return NULL;
+	}
+	if (!add_headers(call, options->headers) || !set_options(call, options) ||
 		!set_road(call, options))
 	{
-		curl_easy_cleanup(call->easy);
-		curl_slist_free_all(call->headers);
-		free(call);
+		free_call(call);
 		return NULL;
 	}
 	call->next = client->calls;
@@ -532,7 +552,7 @@ http_client_send(struct http_client *client, const struct http_options *options,
 bool
 http_client_sent(const struct http_call *call)
 {
-	return call->request_begun;
+	return request_begun(call);
 }
 
 void
@@ -568,6 +588,8 @@ http_client_free(struct http_client *client)
 	while (client->calls != NULL)
 		http_client_cancel(client->calls);
 	client->freed = true;
+	while (client->spare_count > 0)
+		curl_easy_cleanup(client->spare[--client->spare_count]);
 	deadline_clear(&client->telling);
 	curl_loop_free(client->curl);
 	loop_free_later(client->loop, &client->garbage);

@@ -366,6 +366,7 @@ static const char usage[] =
 	"  --ledger FILE       append what happens as JSON lines (\"-\" = standard output)\n"
 	"  --wav-dir DIR       keep the audio each session received\n"
 	"  --think-ms N        from the end of a turn to the answer (default 120)\n"
+	"  --late-text-ms N    the end of a sentence's text comes so long after its audio (default 0)\n"
 	"  --burst-ms N        realtime: audio is sent so far ahead of real time (default 400)\n"
 	"  --fault SPEC        e.g. create_429=1,retry_after=1 or drop_after_ms=4000 or never_ready;\n"
 	"                      also POST /sandbox/faults with SPEC as the body, while it runs\n"
@@ -398,13 +399,19 @@ read_number(const char *text, unsigned most, unsigned *out)
 static int
 read_arguments(int argc, char **argv, struct engine *e, struct engine_arguments *a)
 {
-	static const struct option options[] = {
-		{"port", required_argument, NULL, 'p'},		{"scenarios", required_argument, NULL, 'd'},
-		{"scenario", required_argument, NULL, 's'}, {"speech", required_argument, NULL, 'e'},
-		{"ledger", required_argument, NULL, 'l'},	{"wav-dir", required_argument, NULL, 'w'},
-		{"think-ms", required_argument, NULL, 't'}, {"burst-ms", required_argument, NULL, 'b'},
-		{"fault", required_argument, NULL, 'f'},	{"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},			{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"port", required_argument, NULL, 'p'},
+											{"scenarios", required_argument, NULL, 'd'},
+											{"scenario", required_argument, NULL, 's'},
+											{"speech", required_argument, NULL, 'e'},
+											{"ledger", required_argument, NULL, 'l'},
+											{"wav-dir", required_argument, NULL, 'w'},
+											{"think-ms", required_argument, NULL, 't'},
+											{"burst-ms", required_argument, NULL, 'b'},
+											{"late-text-ms", required_argument, NULL, 'm'},
+											{"fault", required_argument, NULL, 'f'},
+											{"verbose", no_argument, NULL, 'v'},
+											{"help", no_argument, NULL, 'h'},
+											{NULL, 0, NULL, 0}};
 	bool ok = true;
 	int c;
 
@@ -420,6 +427,7 @@ read_arguments(int argc, char **argv, struct engine *e, struct engine_arguments 
 			case 'w': e->wav_dir = optarg; break;
 			case 't': ok &= read_number(optarg, 60000, &e->think_ms); break;
 			case 'b': ok &= read_number(optarg, 600000, &e->burst_ms); break;
+			case 'm': ok &= read_number(optarg, 60000, &e->late_text_ms); break;
 			case 'f': e->fault = optarg; break;
 			case 'v': a->verbose = true; break;
 			case 'h': fputs(usage, stdout); return 0;

@@ -37,6 +37,7 @@ struct engine
 	const char *wav_dir; /* or NULL */
 	unsigned port;
 	unsigned think_ms;
+	unsigned late_text_ms; /* from the end of a sentence's audio to that of its text */
 	unsigned burst_ms; /* realtime: how far ahead of real time audio is sent */
 	struct session *sessions;
 	unsigned session_count;

@@ -254,6 +254,7 @@ begin_conversation(struct session *s, struct json_object *m)
 									 .hangover_ms = HANGOVER_MS,
 									 .interrupt_ms = NEVER_MS,
 									 .think_ms = s->engine->think_ms,
+									 .late_text_ms = s->engine->late_text_ms,
 									 .out = &output,
 									 .arg = s};
 	char error[256] = "";

@@ -452,6 +452,7 @@ begin_conversation(struct session *s)
 									 .input_rate = s->input_rate,
 									 .output_rate = s->output_rate,
 									 .think_ms = s->engine->think_ms,
+									 .late_text_ms = s->engine->late_text_ms,
 									 .out = &output,
 									 .arg = s};
 	char error[256] = "";

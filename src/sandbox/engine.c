@@ -182,6 +182,25 @@ session_socket_closed(struct session *s, const char *reason)
 	s->talk = NULL;
 }
 
+struct json_object *
+session_message(const char *type)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_put_text(o, "type", type);
+	return o;
+}
+
+void
+session_send(struct session *s, struct json_object *message)
+{
+	const char *text = json_object_to_json_string_ext(message, JSON_C_TO_STRING_PLAIN);
+
+	if (s->ws)
+		ws_send_copy(s->ws, WS_TEXT, text, strlen(text), false);
+	json_object_put(message);
+}
+
 void
 engine_answer(struct http_exchange *ex, int status, struct json_object *body, const char *headers)
 {

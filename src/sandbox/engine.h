@@ -102,6 +102,11 @@ void session_socket_closed(struct session *s, const char *reason);
  * engine's own. */
 const struct scenario *session_scenario(struct engine *engine, const char *name, const char *text);
 
+/* A message of this type, to be filled; and its way to the client, where it is released. Both
+ * dialects name a message by its member "type". */
+struct json_object *session_message(const char *type);
+void session_send(struct session *s, struct json_object *message);
+
 /* Answers with a JSON object and releases it. */
 void engine_answer(struct http_exchange *ex, int status, struct json_object *body,
 				   const char *headers);

@@ -121,7 +121,10 @@ say "latency, idle"
 dispatcher_start
 keep latency_idle "$(node_client latency "$probes" 5)"
 say "latency, under load"
-va_psql -c "SELECT count(va_outbox_add(NULL, 'sink.post', 'load-' || n)) FROM generate_series(1, $effects * 3) n" > /dev/null &
+for n in $(seq 0 1000 $((effects * 3 - 1))); do
+	echo "SELECT count(va_outbox_add(NULL, 'sink.post', 'load-' || n)) FROM generate_series($n, $n + 999) n;"
+done > "$work/load.sql"
+va_psql < "$work/load.sql" > /dev/null &
 adding=$!
 keep latency_loaded "$(node_client latency "$probes" 5)"
 wait $adding
@@ -171,6 +174,12 @@ ms()
 	awk -v us="$(value "$1" "$2")" 'BEGIN { printf "%.2f", us / 1000 }'
 }
 
+# The server's cost of an effect against that without all the other rows.
+times()
+{
+	awk -v a="$(value "$1" server_us)" -v b="$(value outbox server_us)" 'BEGIN { printf "%.2f x", a / b }'
+}
+
 judged()
 {
 	awk -v what="$1" -v wanted="$2" -v got="$3" -v met="$4" 'BEGIN { printf "| %s | %s | %s | %s |\n", what, wanted, got, (met == 1 ? "met" : "**not met**") }'
@@ -204,8 +213,9 @@ judged()
 	judged "effects a second, one dispatcher" ">= 5000" "$(value outbox per_second)" "$(awk -v n="$(value outbox per_second)" 'BEGIN { print (n >= 5000) }')"
 	judged "commit to first byte, idle, p50" "<= 3 ms" "$(ms latency_idle p50_us) ms" "$(awk -v n="$(value latency_idle p50_us)" 'BEGIN { print (n <= 3000) }')"
 	judged "commit to first byte, idle, p99" "<= 20 ms" "$(ms latency_idle p99_us) ms" "$(awk -v n="$(value latency_idle p99_us)" 'BEGIN { print (n <= 20000) }')"
-	judged "an effect's cost with a history of $history against none" "<= 1.2 x" "$(awk -v a="$(value outbox_long_history server_us)" -v b="$(value outbox server_us)" 'BEGIN { printf "%.2f x", a / b }')" \
-		"$(awk -v a="$(value outbox_long_history server_us)" -v b="$(value outbox server_us)" 'BEGIN { print (a <= 1.2 * b) }')"
+	judged "commit to first byte, under load, p99" "<= 20 ms" "$(ms latency_loaded p99_us) ms" "$(awk -v n="$(value latency_loaded p99_us)" 'BEGIN { print (n <= 20000) }')"
+	judged "an effect's cost beside $blocked held back against none" "<= 1.2 x" "$(times outbox_beside_blocked)" "$(awk -v x="$(times outbox_beside_blocked)" 'BEGIN { print (x + 0 <= 1.2) }')"
+	judged "an effect's cost with a history of $history against none" "<= 1.2 x" "$(times outbox_long_history)" "$(awk -v x="$(times outbox_long_history)" 'BEGIN { print (x + 0 <= 1.2) }')"
 } > "$out/outbox.md"
 cat "$out/outbox.md"
 [ -z "${WRITE_DOCS:-}" ] || write_docs outbox "$out/outbox.md"

@@ -29,7 +29,7 @@
 #define RETRY_MS 1000
 #define MAX_CLAIM 500 /* rows of one transaction */
 #define MIN_BULK 16
-#define CLAIM_US 25000 /* what a claim may take */
+#define CLAIM_US 40000 /* what a claim may take */
 #define CLAIM_US_LIVE 4000 /* while there is work that somebody waits for */
 #define LIVE_FOR_US 500000 /* which is so for a while after the last of it */
 

@@ -7,8 +7,9 @@
  * is first.
  *
  * How much of the bulk lane is asked for goes by how long that takes: what somebody waits for comes
- * with the next claim, after the one under way. While there is such work claims are kept short,
- * otherwise as long as it pays: each costs something of its own.
+ * with the next claim, after the one under way. While there is such work claims are kept short, and
+ * every other one is for the live lane alone, as long as the bulk lane has a backlog; otherwise they
+ * are as long as it pays: each costs something of its own.
  */
 #include "dispatcher/claiming.h"
 
@@ -42,6 +43,8 @@ struct claiming
 	uint64_t live_us; /* when there was live work last */
 	unsigned bulk; /* so much of the bulk lane is asked for at most */
 	unsigned asked_bulk;
+	bool brief; /* the claim under way, or the last one, is for the live lane alone */
+	bool backlog; /* the bulk lane had as much as was asked for */
 	bool more; /* the last claim left something */
 	bool asked; /* one is under way */
 	bool wanted; /* something happened meanwhile */
@@ -61,16 +64,23 @@ again_in(struct claiming *c, uint64_t ms)
 		uv_timer_start(c->timer, on_timer, ms, 0);
 }
 
+static bool
+somebody_waits(const struct claiming *c, uint64_t now_us)
+{
+	return now_us - c->live_us < LIVE_FOR_US;
+}
+
 /* A claim of as much as was asked for tells how much the next one should be. */
 static void
 adapt(struct claiming *c, int64_t picked, uint64_t now_us)
 {
 	uint64_t took_us = now_us - c->asked_us;
-	uint64_t may_us = now_us - c->live_us < LIVE_FOR_US ? CLAIM_US_LIVE : CLAIM_US;
+	uint64_t may_us = somebody_waits(c, now_us) ? CLAIM_US_LIVE : CLAIM_US;
 
+	c->backlog = picked >= c->asked_bulk;
 	if (took_us > may_us)
 		c->bulk = c->bulk * 3 / 4 > MIN_BULK ? c->bulk * 3 / 4 : MIN_BULK;
-	else if (picked >= c->asked_bulk && took_us < may_us / 2)
+	else if (c->backlog && took_us < may_us / 2)
 		c->bulk = c->bulk * 3 / 2 < MAX_CLAIM ? c->bulk * 3 / 2 : MAX_CLAIM;
 }
 
@@ -91,7 +101,7 @@ take_jobs(struct claiming *c, const char *text, size_t len)
 	struct json_object *jobs = json_member(answer, "jobs");
 	int64_t next_ms = 0;
 	int64_t picked = 0;
-	bool live;
+	bool live, more;
 
 	if (!json_object_is_type(jobs, json_type_array))
 	{
@@ -104,15 +114,17 @@ take_jobs(struct claiming *c, const char *text, size_t len)
 	if (live)
 		c->live_us = loop_now_us();
 	json_integer(answer, "picked", &picked);
-	adapt(c, picked, loop_now_us());
+	if (!c->brief)
+		adapt(c, picked, loop_now_us());
 	for (size_t i = 0; i < json_object_array_length(jobs); i++)
 		job_begin(c->dispatcher, json_object_array_get_idx(jobs, i), c->asked_us);
 	if (json_integer(answer, "next_ms", &next_ms))
 		again_in(c, (uint64_t) next_ms);
 	c->more = json_flag(answer, "more", true);
+	more = c->brief || (picked > 0 && c->more);
 	json_object_put(answer);
-	if (!live || picked == 0 || !c->more)
-		return picked > 0 && c->more;
+	if (!live || !more)
+		return more;
 	again_in(c, 0); /* after the requests of these have left */
 	return false;
 }
@@ -157,7 +169,8 @@ claiming_want(struct claiming *c)
 	busy = lanes_text(&d->lanes);
 	snprintf(texts[0], sizeof(texts[0]), "%" PRId64, ++c->number);
 	snprintf(texts[1], sizeof(texts[1]), "%u", live < MAX_CLAIM ? live : MAX_CLAIM);
-	c->asked_bulk = bulk < c->bulk ? bulk : c->bulk;
+	c->brief = !c->brief && c->backlog && live > 0 && somebody_waits(c, loop_now_us());
+	c->asked_bulk = c->brief ? 0 : bulk < c->bulk ? bulk : c->bulk;
 	snprintf(texts[2], sizeof(texts[2]), "%u", c->asked_bulk);
 
 	const char *values[] = {d->name, d->instance, texts[0], texts[1], texts[2], busy};

@@ -29,7 +29,8 @@
 #define CLAIM_CONNECTION 0
 #define RETRY_MS 1000
 #define MAX_CLAIM 500 /* rows of one transaction */
-#define MIN_BULK 16
+#define MIN_BULK 100 /* fewer only while there is work that somebody waits for: */
+#define MIN_BULK_LIVE 16
 #define CLAIM_US 40000 /* what a claim may take */
 #define CLAIM_US_LIVE 4000 /* while there is work that somebody waits for */
 #define LIVE_FOR_US 500000 /* which is so for a while after the last of it */
@@ -77,9 +78,11 @@ adapt(struct claiming *c, int64_t picked, uint64_t now_us)
 	uint64_t took_us = now_us - c->asked_us;
 	uint64_t may_us = somebody_waits(c, now_us) ? CLAIM_US_LIVE : CLAIM_US;
 
+	unsigned least = somebody_waits(c, now_us) ? MIN_BULK_LIVE : MIN_BULK;
+
 	c->backlog = picked >= c->asked_bulk;
-	if (took_us > may_us)
-		c->bulk = c->bulk * 3 / 4 > MIN_BULK ? c->bulk * 3 / 4 : MIN_BULK;
+	if (took_us > may_us || c->bulk < least)
+		c->bulk = c->bulk * 3 / 4 > least ? c->bulk * 3 / 4 : least;
 	else if (c->backlog && took_us < may_us / 2)
 		c->bulk = c->bulk * 3 / 2 < MAX_CLAIM ? c->bulk * 3 / 2 : MAX_CLAIM;
 }

@@ -333,8 +333,8 @@ on_tool_call(struct call *call, const struct engine_event *event)
 
 	call->tools_open++;
 	journal_flush(call->journal);
-	db_query(call->gateway->db, db_affinity(call->call_sid), call->gateway->sql.texts[SQL_TOOL], 4,
-			 values, timeout, tool_done, job);
+	db_request(call->gateway->db, db_affinity(call->call_sid), call->gateway->sql.texts[SQL_TOOL],
+			   4, values, timeout, tool_done, job);
 }
 
 void

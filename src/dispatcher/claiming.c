@@ -77,7 +77,6 @@ adapt(struct claiming *c, int64_t picked, uint64_t now_us)
 {
 	uint64_t took_us = now_us - c->asked_us;
 	uint64_t may_us = somebody_waits(c, now_us) ? CLAIM_US_LIVE : CLAIM_US;
-
 	unsigned least = somebody_waits(c, now_us) ? MIN_BULK_LIVE : MIN_BULK;
 
 	c->backlog = picked >= c->asked_bulk;

@@ -67,6 +67,18 @@ server_calm()
 	echo "$now"
 }
 
+# The server makes a session of its own of each of its processes, so that none has our priority: they are given it as they
+# come, those of the baselines as well.
+server_priority()
+{
+	local pid
+	while sleep 0.3; do
+		for pid in $(cat "/proc/$VA_PID/task/$VA_PID/children" 2> /dev/null); do
+			{ echo "$priority" > "/proc/$pid/autogroup"; } 2> /dev/null || true
+		done
+	done
+}
+
 dispatcher_start()
 {
 	"${va_become[@]}" "$VA_BIN/voiceagent" dispatcher --name dp-bench \
@@ -108,6 +120,11 @@ priority_raise
 va_cluster_start --extension voiceagent.gateway_workers=0 voiceagent.dispatcher_workers=0 voiceagent.allow_private_urls=on \
 	shared_buffers=256MB max_wal_size=4GB fsync="${FSYNC:-off}"
 va_at_exit dispatcher_stop
+if [ -n "$autogroup" ]; then
+	server_priority &
+	started+=($!)
+	va_at_exit finish
+fi
 PROVIDERS_URL=http://127.0.0.1:$(va_free_port)
 PROVIDERS_LEDGER=/dev/null
 va_at_exit providers_stop

@@ -138,7 +138,7 @@ for name in limited limited-politely error unavailable slow cut-before cut-in-bo
 done
 for name in unauthorized forbidden not-found conflict redirect; do
   expire
-  catalogue $name '' 'dead: failed 1' 0 '^.+' 'HTTP [34]'
+  catalogue $name '' 'dead: failed 1' 0 '^[a-z_ ]+ \(HTTP [34][0-9]+\)\. (Google does not take the service account|The credentials are known|Look at the address|The service )' 'HTTP [34]'
 done
 expire
 catalogue bad-request '"body": "{\"error\":\"invalid_grant\",\"error_description\":\"Invalid grant: account not found\"}"' 'dead: failed 1' 0 '^Invalid grant: account not found\. Google does not take the service account' 'HTTP 400'

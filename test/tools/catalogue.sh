@@ -40,20 +40,20 @@ catalogue_patient()
 
 catalogue()
 {
-  local name=$1 fault=${CATALOGUE[$1]:-} title=${CATALOGUE_PLACE:+$CATALOGUE_PLACE, }$1
+  local case_name=$1 fault=${CATALOGUE[$1]:-} title=${CATALOGUE_PLACE:+$CATALOGUE_PLACE, }$1
   provider_faults_clear
   fault+=${2:+${fault:+, }$2}
   [ -z "$fault" ] || provider_fault "{$CATALOGUE_FAULT, \"times\": 1, $fault}" || { ok "$title: the fault is armed" false; return; }
-  catalogue_begin "$name"
+  catalogue_begin "$case_name"
   catalogue_wait "${7:-}"
   is "$title: what became of it" "$(outbox_where "$key")" "$3"
   is "$title: how often it happened" "$(catalogue_happened)" "$4"
   [ -z "$5" ] || matches "$title: what the user sees" "$(catalogue_seen)" "$5"
   [ -z "$6" ] || matches "$title: its story" "$(outbox_story "$key")" "$6"
-  [ "$name" != limited-politely ] || ok "$title: not before the time named" catalogue_patient
+  [ "$case_name" != limited-politely ] || ok "$title: not before the time named" catalogue_patient
   provider_faults_clear
   va_psql -c 'UPDATE outbox_queues SET blocked_until = NULL WHERE blocked_until IS NOT NULL'
-  catalogue_shown[$name]=1
+  catalogue_shown[$case_name]=1
 }
 
 catalogue_whole()

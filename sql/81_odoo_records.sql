@@ -260,8 +260,11 @@ BEGIN
 	END IF;
 	UPDATE @extschema@.leads x SET odoo_sync_status = 'syncing', odoo_sync_error = nullif(array_to_string(v.whys, '; '), '')
 	WHERE x.id = l.id AND (x.odoo_sync_status, x.odoo_sync_error) IS DISTINCT FROM ('syncing', nullif(array_to_string(v.whys, '; '), ''));
+	-- "again": over REST, too, nothing is made twice, for the record is known or can be found by our reference.
 	RETURN @extschema@.va_odoo_request(o.tenant_id, @extschema@.va_odoo_lead_steps(o, c, s, k, v.vals, v.steps,
-		coalesce((SELECT jsonb_agg(e) FROM jsonb_array_elements(g.steps) e WHERE e #>> '{call,method}' NOT IN ('search_read', 'create')), '[]')));
+		coalesce((SELECT jsonb_agg(e) FROM jsonb_array_elements(g.steps) e WHERE e #>> '{call,method}' NOT IN ('search_read', 'create')), '[]')))
+		|| jsonb_build_object('again', k.odoo_id IS NOT NULL
+			OR s #>> '{rest,reference_field}' IS NOT NULL AND coalesce((s #>> '{rest,search}')::boolean, true));
 END
 $$;
 

@@ -89,9 +89,9 @@ failures()
 {
   CATALOGUE_PLACE=$1
   CATALOGUE_FAULT="\"prefix\": \"/odoo\", \"path\": \"$2\", \"method\": \"$3\""
-  catalogue bad-request '' 'dead: failed 1' 0 '^failed\|Odoo cannot read a value' 'HTTP 400'
-  catalogue forbidden '' 'dead: failed 1' 0 '^failed\|Odoo.s user may not do this.*Give the user the right' 'HTTP 403'
-  catalogue not-found '' 'dead: failed 1' 0 '^failed\|Odoo does not know this model, method or path' 'HTTP 404'
+  catalogue bad-request '' 'dead: failed 1' 0 '^failed\|Odoo cannot read a value' 'HTTP 400|no JSON'
+  catalogue forbidden '' 'dead: failed 1' 0 '^failed\|Odoo.s user may not do this.*Give the user the right' 'HTTP 403|no JSON'
+  catalogue not-found '' 'dead: failed 1' 0 '^failed\|Odoo does not know this model, method or path' 'HTTP 404|no JSON'
   catalogue conflict '' 'done 2' 1 "$synced" 'busy with the same record'
   catalogue limited '' 'done 2' 1 "$synced" 'too many requests'
   catalogue limited-politely '' 'done 2' 1 "$synced" 'too many requests' patient

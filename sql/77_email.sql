@@ -261,6 +261,8 @@ BEGIN
 		RETURN jsonb_build_object('skip', coalesce(p_mail.error_message, 'the message is ' || p_mail.status));
 	ELSIF p_mail.status = 'pending' AND p_mail.scheduled_for > now() THEN
 		RETURN jsonb_build_object('defer', p_mail.scheduled_for, 'why', 'planned for later');
+	ELSIF @extschema@.va_appointment_message_stale(p_mail) IS NOT NULL THEN
+		RETURN jsonb_build_object('skip', @extschema@.va_appointment_message_stale(p_mail));
 	ELSIF p_status IS DISTINCT FROM 'active' THEN
 		RETURN '{"fail": {"code": "inactive_tenant", "text": "the tenant is not active", "hint": "Set the tenant''s status to active."}}';
 	ELSIF NOT p_email ? 'from' THEN

@@ -136,6 +136,64 @@ is 'and are one question, whose answer comes back' "$(row "SELECT count(*) FROM 
 is 'and nothing goes out again' "$(row "SELECT count(*) FROM outbox_history WHERE tenant_id = '$tenant' AND kind = 'odoo.lead'") $(status "$l")" '1 synced|'
 is 'a wrong token, no JSON, another lead, another method' "$(tell "${hook}x" '{"id": 1}') $(tell "$hook" 'x') $(tell "$hook" '{"id": 999999}') $(curl -sS -o /dev/null -w '%{http_code}' "$hook")" '404 400 200 405'
 
+# ---- deleted there, and merged here ----------------------------------------------------------------------
+
+tenant Gone '' '{"contacts": false, "pull_minutes": 60}'
+there()
+{
+  curl -sS -o /dev/null "$PROVIDERS_URL/odoo/json/2/crm.lead/$1" -H 'Authorization: Bearer sandbox-key' -H 'Content-Type: application/json' -d "$2"
+}
+there_read()
+{
+  curl -sS "$PROVIDERS_URL/odoo/json/2/mail.message/search_read" -H 'Authorization: Bearer sandbox-key' -H 'Content-Type: application/json' \
+    -d '{"domain": [], "fields": ["body"]}'
+}
+odoo_id()
+{
+  row "SELECT odoo_lead_id FROM leads WHERE id = '$1'"
+}
+settled()
+{
+  va_is_true "SELECT NOT EXISTS (SELECT FROM outbox WHERE tenant_id = '$tenant' AND kind NOT IN ('odoo.pull', 'odoo.gone'))"
+}
+gone=$(lead gone)
+kept=$(lead kept)
+archived=$(lead archived)
+va_wait_until 20 settled
+old=$(odoo_id "$gone")
+there unlink "{\"ids\": [$old]}"
+there write "{\"ids\": [$(odoo_id "$archived")], \"vals\": {\"active\": false}}"
+is 'a look at what was deleted is planned' "$(row "SELECT count(*) FROM outbox WHERE tenant_id = '$tenant' AND kind = 'odoo.gone'")" 1
+row "SELECT va_outbox_retry(id) FROM outbox WHERE tenant_id = '$tenant' AND kind = 'odoo.gone'" >/dev/null
+ok 'what was deleted there is noticed' va_wait_for "SELECT odoo_sync_status = 'failed' FROM leads WHERE id = '$gone'" 20
+matches 'and said, with what may be done' "$(status "$gone")" '^failed\|The lead was deleted in Odoo .*not made again by itself: va_odoo_forget'
+is 'others, archived ones too, are as they were' "$(status "$kept") $(status "$archived")" 'synced| synced|'
+row "UPDATE leads SET company_name = 'Acme' WHERE id = '$gone'"
+va_wait_until 20 settled
+matches 'a change here does not make it again' "$(status "$gone") $(made crm.lead gone)" '^failed\|The lead was deleted in Odoo.* 1$'
+row "SELECT va_odoo_forget('$gone')" >/dev/null
+ok 'a person may ask for a new one' va_wait_for "SELECT odoo_sync_status = 'synced' FROM leads WHERE id = '$gone'" 20
+is 'which is another one' "$(row "SELECT odoo_lead_id > $old, gone_at IS NULL FROM leads l JOIN odoo_links k ON k.record_id = l.id AND k.model = 'crm.lead' WHERE l.id = '$gone'")" 't|t'
+is 'the next look is a day away' "$(row "SELECT run_at > now() + interval '23 hours' FROM outbox WHERE tenant_id = '$tenant' AND kind = 'odoo.gone'")" t
+twin=$(lead twin)
+va_wait_until 20 settled
+their=$(odoo_id "$twin")
+row "UPDATE leads SET email = 'kept@example.test' WHERE id = '$twin'"
+va_wait_until 20 settled
+provider_fault '{"prefix": "/odoo", "path": "message_post", "cut": "after", "times": 1}'
+before=$(grep -cF '"id":"mail.message/' "$PROVIDERS_LEDGER")
+row "SELECT va_lead_merge('$kept', '$twin')" >/dev/null
+hurried()
+{
+  hurry
+  settled
+}
+va_wait_until 30 hurried
+provider_faults_clear
+is 'merged here: the other record is archived there' "$(grep -F "\"id\":\"crm.lead/$their\"" "$PROVIDERS_LEDGER" | grep -F '"event":"written"' | tail -n 1 | grep -c '"active.*false')" 1
+is 'with one note that names the surviving one, also when its answer is lost' "$(($(grep -cF '"id":"mail.message/' "$PROVIDERS_LEDGER") - before)) $(there_read | grep -c "lead $(odoo_id "$kept")")" '1 1'
+is 'and the surviving one goes on' "$(status "$kept")" 'synced|'
+
 # ---- two at once, and a tenant that has none -------------------------------------------------------------
 
 provider_faults_clear

@@ -458,9 +458,9 @@ DECLARE
 	v jsonb;
 	o @extschema@.outbox;
 BEGIN
-	WITH said AS (
+	WITH said AS ( -- in the order in which others take several effects
 		SELECT (e ->> 'id')::bigint AS id, (e ->> 'attempt')::integer AS attempt, e -> 'result' AS result
-		FROM jsonb_array_elements(p_verdicts) e WHERE e ->> 'outcome' = 'done'),
+		FROM jsonb_array_elements(p_verdicts) e WHERE e ->> 'outcome' = 'done' ORDER BY 1),
 	gone AS (
 		DELETE FROM @extschema@.outbox x USING said s
 		WHERE x.id = s.id AND x.attempts = s.attempt AND x.leased_by = p_instance AND x.state IN ('leased', 'unknown')

@@ -455,7 +455,7 @@ BEGIN
 	END IF;
 	SELECT * INTO v_mail FROM @extschema@.notifications n WHERE n.tenant_id = v_tenant AND n.direction = 'outbound'
 		AND CASE WHEN p_event ->> 'notification' ~ v_uuid THEN n.id = (p_event ->> 'notification')::uuid ELSE n.external_id = p_event ->> 'message_id' END
-		LIMIT 1 FOR NO KEY UPDATE;
+		LIMIT 1;
 	INSERT INTO @extschema@.email_events (tenant_id, event_id, notification_id, event, at, to_address, data)
 	VALUES (v_tenant, p_event ->> 'event_id', v_mail.id, v_kind, v_at, v_address,
 		p_event - ARRAY['event_id', 'event', 'at', 'to', 'tenant', 'key', 'notification'])
@@ -489,7 +489,12 @@ CREATE FUNCTION @extschema@.va_webhook_email_events(p_tenant uuid, p_events json
 DECLARE
 	v_event jsonb;
 BEGIN
-	-- By address: two deliveries at once take their rows in one order.
+	-- The effects first, then the mails: the order in which the dispatcher settles. Both in an order of their own, so that
+	-- two deliveries at once take their rows alike.
+	PERFORM FROM @extschema@.outbox x
+	WHERE (x.tenant_id, x.kind, x.attempt_key) IN (
+		SELECT coalesce(@extschema@.va_uuid_try(e ->> 'tenant'), p_tenant), 'sendgrid.mail', left(e ->> 'key', 200) FROM jsonb_array_elements(p_events) e)
+	ORDER BY x.id FOR UPDATE;
 	FOR v_event IN SELECT e FROM jsonb_array_elements(p_events) e
 				   ORDER BY e ->> 'notification', e ->> 'message_id', (e ->> 'at')::bigint, e ->> 'event_id' LOOP
 		IF NOT @extschema@.va_email_event(p_tenant, v_event) THEN

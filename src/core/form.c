@@ -9,19 +9,8 @@
 
 #include <string.h>
 
+#include "core/hex.h"
 #include "core/utf8.h"
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 /* Decodes text[0..len) in place. Returns the new length, or -1. Decoding never makes it longer. */
 static ptrdiff_t

@@ -143,6 +143,7 @@ call_free(struct call *call)
 	call_audio_free(call);
 	free(call->inactivity_message);
 	free(call->apology);
+	free(call->finish_words);
 	free(call->tools);
 	OPENSSL_cleanse(call->token, sizeof(call->token));
 	free(call);
@@ -553,10 +554,7 @@ call_do(struct call *call, enum call_action action)
 		case CALL_DO_BRIDGE: bridge(call); break;
 		case CALL_DO_START_ENGINE: start_engine(call); break;
 		case CALL_DO_RECOVER: recover(call); break;
-		case CALL_DO_FINISH:
-			call->finish_since_us = loop_now_us();
-			call->finish_spoke = false;
-			break;
+		case CALL_DO_FINISH: call_finish_begin(call); break;
 		case CALL_DO_DROP_ENGINE: drop_engine(call, false); break;
 		case CALL_DO_ATTACH_END:
 			call->end_reason = CALL_ENGINE_FAILED;
@@ -652,21 +650,6 @@ call_apology(struct gateway *g, const char *call_sid)
 
 /* ---- the clock ---- */
 
-static bool
-spoken_out(const struct call *call, uint64_t now_us)
-{
-	uint64_t since_us = now_us - call->finish_since_us;
-	bool silent = !playback_playing(&call->playback, now_us) && !call->mark_wanted &&
-				  playback_confirmed(&call->playback) &&
-				  now_us - call->audio_us > CALL_FINISH_QUIET_US;
-
-	if (since_us > CALL_FINISH_US)
-		return true;
-	/* An engine that is still there may be about to say goodbye. */
-	return silent &&
-		   (call->engine == NULL || call->finish_spoke || since_us > CALL_FINISH_START_US);
-}
-
 static void
 limits_tick(struct call *call, uint64_t now_us)
 {
@@ -694,7 +677,7 @@ limits_tick(struct call *call, uint64_t now_us)
 		call->gateway->counters.engine_failures++;
 		call_end_with(call, CALL_EVENT_LIMIT, CALL_ENGINE_FAILED);
 	}
-	else if (call->state == CALL_FINISHING && spoken_out(call, now_us))
+	else if (call->state == CALL_FINISHING && call_finish_over(call, now_us))
 		call_end_with(call, CALL_EVENT_PLAYED_OUT, CALL_AGENT_HANGUP);
 	else
 		call_inactivity_tick(call, now_us);

@@ -1,8 +1,9 @@
 /*
- * call_private.h: the call object, for the three files that make it up.
+ * call_private.h: the call object, for the four files that make it up.
  *
  * call.c: life and death. call_audio.c: frames, playback, interruption. call_talk.c: what the engine
- * says in events: transcripts, tools, and what is told to the engine and the database.
+ * says in events: transcripts, tools, and what is told to the engine and the database. call_finish.c:
+ * when a call that is to end may be hung up.
  */
 #ifndef VA_GATEWAY_CALL_PRIVATE_H
 #define VA_GATEWAY_CALL_PRIVATE_H
@@ -24,9 +25,6 @@
 #define CALL_NO_STREAM_US 30000000 /* a prepared call waits so long for its stream */
 #define CALL_SILENT_STREAM_US 3000000
 #define CALL_TAIL_US 60000
-#define CALL_FINISH_US 10000000 /* the agent's last words are waited for so long */
-#define CALL_FINISH_START_US 1500000 /* that long for them to begin */
-#define CALL_FINISH_QUIET_US 400000
 #define CALL_ASK_MS 8000
 #define CALL_ENGINE_ATTEMPTS 2
 #define CALL_TOOLS 32
@@ -107,7 +105,9 @@ struct call
 	bool asked_if_there; /* the message about inactivity was spoken */
 	bool hangup_wanted; /* the agent asked to end the call */
 	uint64_t finish_since_us;
+	uint64_t finish_quiet_us; /* since then, or while something was played last */
 	bool finish_spoke; /* audio came since */
+	char *finish_words; /* the agent was asked to say them, and has not yet */
 
 	/* Time. */
 	uint64_t created_us; /* the webhook, or the stream when there was none */
@@ -167,5 +167,14 @@ void call_talk_finish(struct call *call, uint64_t now_us);
 void call_note_state(struct call *call, const char *state, const char *reason, int64_t ms);
 void call_note_metrics(struct call *call);
 void call_inactivity_tick(struct call *call, uint64_t now_us);
+
+/* call_finish.c */
+/* The agent was asked for these last words; before call_end_with. */
+void call_finish_words(struct call *call, const char *words);
+void call_finish_begin(struct call *call);
+/* A turn's text has grown. */
+void call_finish_turn(struct call *call, const struct turn *turn);
+/* Has all been said and heard, or was it waited for long enough? Asked by the clock while finishing. */
+bool call_finish_over(struct call *call, uint64_t now_us);
 
 #endif

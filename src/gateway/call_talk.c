@@ -194,7 +194,10 @@ on_transcript(struct call *call, const struct engine_event *event, uint64_t now_
 	turn = turns_transcript(&call->turns, event, call_ms(call, now_us),
 							playback_sent_ms(&call->playback));
 	if (turn != NULL && !turn->interrupted)
+	{
+		call_finish_turn(call, turn);
 		note_partial(call, turn);
+	}
 	take_turns(call, now_us);
 	call->due_us = now_us;
 }
@@ -222,11 +225,16 @@ give_result(struct call *call, const char *invocation_id, const char *name, cons
 static void
 follow_answer(struct call *call, struct json_object *answer)
 {
-	const char *say = json_text(answer, "say", NULL);
+	const char *say = json_text(answer, "say", "");
+	bool end = strcmp(json_text(answer, "action", ""), "end_call") == 0;
 
-	if (say != NULL && say[0] != '\0' && call->engine != NULL)
+	if (say[0] != '\0' && call->engine != NULL)
+	{
+		if (end)
+			call_finish_words(call, say);
 		call->ops->say(call->engine, say);
-	if (strcmp(json_text(answer, "action", ""), "end_call") == 0)
+	}
+	if (end)
 		call_end_with(call, CALL_EVENT_HANGUP, CALL_AGENT_HANGUP);
 }
 
@@ -325,8 +333,8 @@ on_tool_call(struct call *call, const struct engine_event *event)
 
 	call->tools_open++;
 	journal_flush(call->journal);
-	db_query(call->gateway->db, db_affinity(call->call_sid), call->gateway->sql.texts[SQL_TOOL], 4,
-			 values, timeout, tool_done, job);
+	db_request(call->gateway->db, db_affinity(call->call_sid), call->gateway->sql.texts[SQL_TOOL],
+			   4, values, timeout, tool_done, job);
 }
 
 void

@@ -161,8 +161,8 @@ ask(struct gateway *g, struct http_exchange *ex, enum sql_id sql, const char *fi
 	job->exchange = ex;
 	job->type = "text/html; charset=utf-8";
 	/* One connection for all of one tenant's, so that they come one after the other. */
-	db_query(g->db, db_affinity(first != NULL ? first : ""), g->sql.texts[sql], 3, values,
-			 TIMEOUT_MS, answered, job);
+	db_request(g->db, db_affinity(first != NULL ? first : ""), g->sql.texts[sql], 3, values,
+			   TIMEOUT_MS, answered, job);
 }
 
 /* ---- who sent it ---- */

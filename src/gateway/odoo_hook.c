@@ -57,7 +57,7 @@ odoo_hook(struct gateway *g, struct http_exchange *ex, const struct http_request
 		answer(ex, 404, "{\"status\":\"error\"}\n");
 	}
 	else
-		db_query(g->db, db_affinity(token), g->sql.texts[SQL_WEBHOOK_ODOO], 2, values, TIMEOUT_MS,
-				 answered, ex);
+		db_request(g->db, db_affinity(token), g->sql.texts[SQL_WEBHOOK_ODOO], 2, values, TIMEOUT_MS,
+				   answered, ex);
 	json_object_put(body);
 }

@@ -379,3 +379,13 @@ turns_user_open(const struct turns *t)
 			return true;
 	return false;
 }
+
+bool
+turns_agent_open(const struct turns *t)
+{
+	for (unsigned i = 0; i < t->count; i++)
+		if (t->open[i].role == ENGINE_ROLE_AGENT && !t->open[i].interrupted &&
+			!(t->open[i].final && t->open[i].has_audio))
+			return true;
+	return false;
+}

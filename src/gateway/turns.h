@@ -84,6 +84,8 @@ void turns_finish(struct turns *t, uint64_t now_ms, uint64_t heard_ms);
 bool turns_take(struct turns *t, uint64_t now_ms, uint64_t heard_ms, struct turn *out);
 /* Is a turn of the user under way (begun, not final)? */
 bool turns_user_open(const struct turns *t);
+/* Has the agent begun a turn whose text is not complete, or of which no audio has come yet? */
+bool turns_agent_open(const struct turns *t);
 
 /* Cuts text of len bytes at a word boundary to part/whole; returns the new length. */
 size_t turns_cut(const char *text, size_t len, uint64_t part, uint64_t whole);

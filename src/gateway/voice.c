@@ -167,7 +167,7 @@ voice_request(struct gateway *g, const struct voice_request *request)
 		params = ended_params(request->params, ended_reason(&g->ended, job->call_sid));
 	if (params != NULL)
 		values[1] = params;
-	db_query(g->db, db_affinity(job->call_sid), g->sql.texts[request->sql], 4, values, TIMEOUT_MS,
-			 answered, job);
+	db_request(g->db, db_affinity(job->call_sid), g->sql.texts[request->sql], 4, values, TIMEOUT_MS,
+			   answered, job);
 	free(params);
 }

@@ -132,9 +132,9 @@ query_new(struct db *db, const char *sql, int count, const char *const *values)
 	return query;
 }
 
-void
-db_query(struct db *db, uint64_t affinity, const char *sql, int count, const char *const *values,
-		 unsigned timeout_ms, db_done done, void *arg)
+static void
+query_add(struct db *db, uint64_t affinity, const char *sql, int count, const char *const *values,
+		  unsigned timeout_ms, unsigned conflicts, db_done done, void *arg)
 {
 	struct db_query *query;
 
@@ -146,6 +146,7 @@ db_query(struct db *db, uint64_t affinity, const char *sql, int count, const cha
 	query->db = db;
 	query->done = done;
 	query->arg = arg;
+	query->conflicts_left = conflicts;
 	query->connection = db->connections[affinity % db->options.connections];
 	db->queued++;
 	db->queued_bytes += query->bytes;
@@ -157,6 +158,20 @@ db_query(struct db *db, uint64_t affinity, const char *sql, int count, const cha
 	if (timeout_ms > 0)
 		deadline_set(db->loop, &query->deadline, timeout_ms, on_query_timeout, query);
 	db_connection_add(query->connection, query);
+}
+
+void
+db_query(struct db *db, uint64_t affinity, const char *sql, int count, const char *const *values,
+		 unsigned timeout_ms, db_done done, void *arg)
+{
+	query_add(db, affinity, sql, count, values, timeout_ms, 0, done, arg);
+}
+
+void
+db_request(struct db *db, uint64_t affinity, const char *sql, int count, const char *const *values,
+		   unsigned timeout_ms, db_done done, void *arg)
+{
+	query_add(db, affinity, sql, count, values, timeout_ms, DB_CONFLICTS, done, arg);
 }
 
 void

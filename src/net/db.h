@@ -73,6 +73,14 @@ uint64_t db_affinity(const char *text);
 void db_query(struct db *db, uint64_t affinity, const char *sql, int count,
 			  const char *const *values, unsigned timeout_ms, db_done done, void *arg);
 
+/* The same for what comes from outside and comes once, such as a webhook's request: when the server
+ * rolled the transaction back in favour of another one (SQLSTATE class 40, a deadlock for instance),
+ * it is run again, DB_CONFLICTS times at most and within the same time. It may thereby run after
+ * what was asked later with the same affinity. */
+#define DB_CONFLICTS 5
+void db_request(struct db *db, uint64_t affinity, const char *sql, int count,
+				const char *const *values, unsigned timeout_ms, db_done done, void *arg);
+
 size_t db_queued_bytes(const struct db *db);
 unsigned db_queued_queries(const struct db *db);
 bool db_connected(const struct db *db);

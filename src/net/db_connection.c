@@ -299,6 +299,15 @@ answer_first(struct db_connection *c)
 		reply.outcome = DB_ERROR;
 		reply.sqlstate = sqlstate != NULL ? sqlstate : "XX000";
 		reply.message = message != NULL ? message : "no answer";
+		if (strncmp(reply.sqlstate, "40", 2) == 0 && query->conflicts_left > 0 && !query->abandoned)
+		{
+			query->conflicts_left--;
+			query->sent = false;
+			PQclear(query->result);
+			query->result = NULL;
+			db_connection_add(c, query);
+			return;
+		}
 	}
 	else
 		reply.result = query->result;

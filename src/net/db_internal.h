@@ -29,6 +29,7 @@ struct db_query
 	bool sent; /* on the present connection */
 	bool prepares; /* it carries the Parse of its statement, not answered yet */
 	bool retried; /* sent again because its prepared statement had gone stale */
+	unsigned conflicts_left; /* so often it is run again when another transaction had precedence */
 	bool abandoned; /* timed out: its answer, if it comes, is read and forgotten */
 	unsigned losses; /* connections that broke while it was being run */
 	PGresult *result; /* the answer so far */

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/hex.h"
+
 static bool
 is_token_char(unsigned char c)
 {
@@ -260,18 +262,6 @@ enum chunk_state
 };
 
 #define CHUNK_LINE_MAX 1024
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 /* One byte of the size line: hexadecimal digits, then CR or an extension. */
 static bool

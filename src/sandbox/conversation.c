@@ -293,7 +293,7 @@ go_on_saying(struct conversation *c, uint64_t now_ms)
 		c->doing.sent += rest < frame ? rest : frame;
 		send_pieces(c, c->doing.sent * 1000 / s->rate);
 	}
-	if (c->doing.sent >= s->count && played >= speech_ms(s))
+	if (c->doing.sent >= s->count && played >= speech_ms(s) + c->o.late_text_ms)
 		end_saying(c, now_ms, false);
 }
 

@@ -54,6 +54,7 @@ struct conversation_options
 	unsigned hangover_ms; /* silence that ends the caller's turn */
 	unsigned interrupt_ms; /* speech that interrupts the agent */
 	unsigned think_ms; /* from the end of a turn to the answer */
+	unsigned late_text_ms; /* from the end of a sentence's audio to that of its text */
 	const char *greeting; /* NULL = the scenario's; "" = the caller speaks first */
 	bool greeting_uninterruptible;
 	struct json_object *history; /* [{"role":"user"|"agent","text"}] or NULL; kept by the caller

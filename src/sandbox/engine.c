@@ -182,6 +182,25 @@ session_socket_closed(struct session *s, const char *reason)
 	s->talk = NULL;
 }
 
+struct json_object *
+session_message(const char *type)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_put_text(o, "type", type);
+	return o;
+}
+
+void
+session_send(struct session *s, struct json_object *message)
+{
+	const char *text = json_object_to_json_string_ext(message, JSON_C_TO_STRING_PLAIN);
+
+	if (s->ws)
+		ws_send_copy(s->ws, WS_TEXT, text, strlen(text), false);
+	json_object_put(message);
+}
+
 void
 engine_answer(struct http_exchange *ex, int status, struct json_object *body, const char *headers)
 {
@@ -366,6 +385,7 @@ static const char usage[] =
 	"  --ledger FILE       append what happens as JSON lines (\"-\" = standard output)\n"
 	"  --wav-dir DIR       keep the audio each session received\n"
 	"  --think-ms N        from the end of a turn to the answer (default 120)\n"
+	"  --late-text-ms N    the end of a sentence's text comes so long after its audio (default 0)\n"
 	"  --burst-ms N        realtime: audio is sent so far ahead of real time (default 400)\n"
 	"  --fault SPEC        e.g. create_429=1,retry_after=1 or drop_after_ms=4000 or never_ready;\n"
 	"                      also POST /sandbox/faults with SPEC as the body, while it runs\n"
@@ -398,13 +418,19 @@ read_number(const char *text, unsigned most, unsigned *out)
 static int
 read_arguments(int argc, char **argv, struct engine *e, struct engine_arguments *a)
 {
-	static const struct option options[] = {
-		{"port", required_argument, NULL, 'p'},		{"scenarios", required_argument, NULL, 'd'},
-		{"scenario", required_argument, NULL, 's'}, {"speech", required_argument, NULL, 'e'},
-		{"ledger", required_argument, NULL, 'l'},	{"wav-dir", required_argument, NULL, 'w'},
-		{"think-ms", required_argument, NULL, 't'}, {"burst-ms", required_argument, NULL, 'b'},
-		{"fault", required_argument, NULL, 'f'},	{"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},			{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"port", required_argument, NULL, 'p'},
+											{"scenarios", required_argument, NULL, 'd'},
+											{"scenario", required_argument, NULL, 's'},
+											{"speech", required_argument, NULL, 'e'},
+											{"ledger", required_argument, NULL, 'l'},
+											{"wav-dir", required_argument, NULL, 'w'},
+											{"think-ms", required_argument, NULL, 't'},
+											{"burst-ms", required_argument, NULL, 'b'},
+											{"late-text-ms", required_argument, NULL, 'm'},
+											{"fault", required_argument, NULL, 'f'},
+											{"verbose", no_argument, NULL, 'v'},
+											{"help", no_argument, NULL, 'h'},
+											{NULL, 0, NULL, 0}};
 	bool ok = true;
 	int c;
 
@@ -420,6 +446,7 @@ read_arguments(int argc, char **argv, struct engine *e, struct engine_arguments 
 			case 'w': e->wav_dir = optarg; break;
 			case 't': ok &= read_number(optarg, 60000, &e->think_ms); break;
 			case 'b': ok &= read_number(optarg, 600000, &e->burst_ms); break;
+			case 'm': ok &= read_number(optarg, 60000, &e->late_text_ms); break;
 			case 'f': e->fault = optarg; break;
 			case 'v': a->verbose = true; break;
 			case 'h': fputs(usage, stdout); return 0;

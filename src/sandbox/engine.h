@@ -37,6 +37,7 @@ struct engine
 	const char *wav_dir; /* or NULL */
 	unsigned port;
 	unsigned think_ms;
+	unsigned late_text_ms; /* from the end of a sentence's audio to that of its text */
 	unsigned burst_ms; /* realtime: how far ahead of real time audio is sent */
 	struct session *sessions;
 	unsigned session_count;
@@ -100,6 +101,11 @@ void session_socket_closed(struct session *s, const char *reason);
 /* The scenario of this name, or, when there is none, the marker "[scenario:NAME]" in text, or the
  * engine's own. */
 const struct scenario *session_scenario(struct engine *engine, const char *name, const char *text);
+
+/* A message of this type, to be filled; and its way to the client, where it is released. Both
+ * dialects name a message by its member "type". */
+struct json_object *session_message(const char *type);
+void session_send(struct session *s, struct json_object *message);
 
 /* Answers with a JSON object and releases it. */
 void engine_answer(struct http_exchange *ex, int status, struct json_object *body,

@@ -22,43 +22,24 @@
 #define FRAME_SAMPLES (OUTPUT_RATE / 50)
 
 static void
-send_object(struct session *s, struct json_object *o)
-{
-	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-
-	if (s->ws)
-		ws_send_copy(s->ws, WS_TEXT, text, strlen(text), false);
-	json_object_put(o);
-}
-
-static struct json_object *
-typed(const char *type)
-{
-	struct json_object *o = json_object_new_object();
-
-	json_put_text(o, "type", type);
-	return o;
-}
-
-static void
 send_transcript(struct session *s, const char *type, const char *role, const char *text)
 {
-	struct json_object *o = typed(type);
+	struct json_object *o = session_message(type);
 
 	json_put_text(o, "text", text);
 	json_put_text(o, "role", role);
-	send_object(s, o);
+	session_send(s, o);
 }
 
 static void
 send_error(struct session *s, const char *code, const char *message)
 {
-	struct json_object *o = typed("error");
+	struct json_object *o = session_message("error");
 
 	json_put_text(o, "code", code);
 	json_put_text(o, "message", message);
 	ledger_note(s->engine->ledger, s->id, "violation", "what", message);
-	send_object(s, o);
+	session_send(s, o);
 }
 
 static void
@@ -153,23 +134,23 @@ put_clear(void *arg)
 static void
 put_tool(void *arg, const char *id, const char *name, struct json_object *arguments)
 {
-	struct json_object *o = typed("tool.call");
+	struct json_object *o = session_message("tool.call");
 
 	json_put_text(o, "id", id);
 	json_put_text(o, "name", name);
 	json_object_object_add(o, "arguments", json_object_get(arguments));
-	send_object(arg, o);
+	session_send(arg, o);
 }
 
 static void
 put_ended(void *arg, const char *reason)
 {
 	struct session *s = arg;
-	struct json_object *o = typed("session.ended");
+	struct json_object *o = session_message("session.ended");
 
 	json_put_text(o, "reason", reason);
 	json_put_int(o, "duration_ms", (long long) (engine_now_ms() - s->opened_ms));
-	send_object(s, o);
+	session_send(s, o);
 	session_end(s, reason);
 }
 
@@ -254,6 +235,7 @@ begin_conversation(struct session *s, struct json_object *m)
 									 .hangover_ms = HANGOVER_MS,
 									 .interrupt_ms = NEVER_MS,
 									 .think_ms = s->engine->think_ms,
+									 .late_text_ms = s->engine->late_text_ms,
 									 .out = &output,
 									 .arg = s};
 	char error[256] = "";
@@ -297,9 +279,9 @@ on_create(struct session *s, struct json_object *m)
 		ledger_note(s->engine->ledger, s->id, "fault", "fault", "never_ready");
 		return;
 	}
-	o = typed("session.created");
+	o = session_message("session.created");
 	json_put_text(o, "session_id", s->id);
-	send_object(s, o);
+	session_send(s, o);
 	begin_conversation(s, m);
 }
 

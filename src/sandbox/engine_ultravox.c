@@ -260,25 +260,6 @@ ultravox_request(struct engine *engine, struct http_exchange *ex, const struct h
 /* ---- the conversation's doings, as data messages ---- */
 
 static void
-send_object(struct session *s, struct json_object *o)
-{
-	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-
-	if (s->ws)
-		ws_send_copy(s->ws, WS_TEXT, text, strlen(text), false);
-	json_object_put(o);
-}
-
-static struct json_object *
-typed(const char *type)
-{
-	struct json_object *o = json_object_new_object();
-
-	json_put_text(o, "type", type);
-	return o;
-}
-
-static void
 remember(struct session *s, const char *role, const char *text, const char *medium)
 {
 	struct json_object *m = json_object_new_object();
@@ -294,7 +275,7 @@ static void
 send_transcript(struct session *s, const char *role, const char *medium, const char *text,
 				const char *delta, int ordinal)
 {
-	struct json_object *o = typed("transcript");
+	struct json_object *o = session_message("transcript");
 
 	json_put_text(o, "role", role);
 	json_put_text(o, "medium", medium);
@@ -302,7 +283,7 @@ send_transcript(struct session *s, const char *role, const char *medium, const c
 	json_put_text(o, "delta", delta);
 	json_put_bool(o, "final", text != NULL);
 	json_put_int(o, "ordinal", ordinal);
-	send_object(s, o);
+	session_send(s, o);
 }
 
 static void
@@ -348,28 +329,28 @@ put_user_final(void *arg, int ordinal, const char *text, bool spoken)
 static void
 put_state(void *arg, const char *state)
 {
-	struct json_object *o = typed("state");
+	struct json_object *o = session_message("state");
 
 	json_put_text(o, "state", state);
-	send_object(arg, o);
+	session_send(arg, o);
 }
 
 static void
 put_clear(void *arg)
 {
-	send_object(arg, typed("playback_clear_buffer"));
+	session_send(arg, session_message("playback_clear_buffer"));
 }
 
 static void
 put_tool(void *arg, const char *id, const char *name, struct json_object *arguments)
 {
 	struct session *s = arg;
-	struct json_object *o = typed("client_tool_invocation");
+	struct json_object *o = session_message("client_tool_invocation");
 
 	json_put_text(o, "toolName", name);
 	json_put_text(o, "invocationId", id);
 	json_object_object_add(o, "parameters", json_object_get(arguments));
-	send_object(s, o);
+	session_send(s, o);
 	remember(s, "MESSAGE_ROLE_TOOL_CALL", json_object_to_json_string(arguments),
 			 "MESSAGE_MEDIUM_TEXT");
 }
@@ -452,6 +433,7 @@ begin_conversation(struct session *s)
 									 .input_rate = s->input_rate,
 									 .output_rate = s->output_rate,
 									 .think_ms = s->engine->think_ms,
+									 .late_text_ms = s->engine->late_text_ms,
 									 .out = &output,
 									 .arg = s};
 	char error[256] = "";
@@ -494,9 +476,9 @@ on_open(void *arg, struct ws *ws)
 		ledger_note(s->engine->ledger, s->id, "fault", "fault", "never_ready");
 		return;
 	}
-	o = typed("call_started");
+	o = session_message("call_started");
 	json_put_text(o, "callId", s->id);
-	send_object(s, o);
+	session_send(s, o);
 	begin_conversation(s);
 }
 
@@ -538,13 +520,13 @@ on_data_message(struct session *s, struct json_object *m)
 
 	if (strcmp(type, "ping") == 0)
 	{
-		struct json_object *o = typed("pong");
+		struct json_object *o = session_message("pong");
 
 		if (json_object_object_get_ex(m, "timestamp", &stamp))
 			json_object_object_add(o, "timestamp", json_object_get(stamp));
 		else
 			violation(s, "ping without timestamp");
-		send_object(s, o);
+		session_send(s, o);
 	}
 	else if (strcmp(type, "user_text_message") == 0 && json_object_object_get_ex(m, "text", NULL))
 		conversation_text(s->talk, json_text_member(m, "text"), immediate, now);

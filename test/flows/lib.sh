@@ -26,20 +26,29 @@ row()
   va_psql -c "$1"
 }
 
-flow_start()
+# One folder with the scenarios that ship and those of the tests, and one with their speech. Another flow may be
+# reading them: what is there already is left alone.
+flow_scenarios()
 {
-  # One folder with the scenarios that ship and those of the tests, and one with their speech.
-  LAB_SCENARIOS=$VA_ROOT/build/test-scenarios
-  LAB_SPEECH=$VA_ROOT/build/test-speech
+  local file name lock
   mkdir -p "$LAB_SCENARIOS" "$LAB_SPEECH"
+  exec {lock}>"$LAB_SCENARIOS/.lock"
+  flock "$lock"
   cp -u "$VA_ROOT"/src/sandbox/scenarios/*.json "$FLOWS"/scenarios/*.json "$LAB_SCENARIOS/"
-  local file name
   for file in "$LAB_SCENARIOS"/*.json; do
     name=$(basename "$file" .json)
-    [ "${name%-rt}" != "$name" ] ||
+    [ "${name%-rt}" != "$name" ] || [ "$LAB_SCENARIOS/$name-rt.json" -nt "$file" ] ||
       sed "s/\"name\": \"$name\"/\"name\": \"$name-rt\"/" "$file" >"$LAB_SCENARIOS/$name-rt.json"
   done
   cp -u "$VA_ROOT"/build/speech/*.wav "$LAB_SPEECH/" 2>/dev/null
+  exec {lock}>&-
+}
+
+flow_start()
+{
+  LAB_SCENARIOS=$VA_ROOT/build/test-scenarios
+  LAB_SPEECH=$VA_ROOT/build/test-speech
+  flow_scenarios
   lab_start "$@" || return 1
   va_at_exit calls_stop
   va_psql -f "$FLOWS/ledger.sql"

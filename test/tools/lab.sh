@@ -67,10 +67,11 @@ lab_gateway_healthy()
   curl -sSf -o /dev/null "http://127.0.0.1:$VA_HTTP_PORT/health" 2>/dev/null
 }
 
-# Speech of the scenarios that ship is made once a checkout.
+# Speech of the scenarios that ship is made once a checkout, by one at a time.
 lab_speech()
 {
-  "${LAB_SANDBOX:-${VA_PROGRAM:-$VA_ROOT/build/voiceagent}}" sandbox speech \
+  mkdir -p "$LAB_SPEECH"
+  flock "$LAB_SPEECH" "${LAB_SANDBOX:-${VA_PROGRAM:-$VA_ROOT/build/voiceagent}}" sandbox speech \
     --scenarios "$LAB_SCENARIOS" --out "$LAB_SPEECH" >/dev/null
 }
 

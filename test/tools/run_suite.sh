@@ -10,7 +10,7 @@
 set -u
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$ROOT" || exit 1
-: "${MAKE:=make}" "${FUZZ_SECONDS:=6}" "${TEST_TIMEOUT:=600}"
+: "${MAKE:=make}" "${FUZZ_SECONDS:=6}" "${TEST_TIMEOUT:=600}" "${JOBS:=1}"
 export MAKE
 suite=${1:?which suite?}
 logs=$ROOT/build/test-logs/$suite
@@ -39,10 +39,11 @@ sum_tap()
           print pass + 0, fail + 0, skip + 0 }'
 }
 
-# run NAME COMMAND…: one test that prints TAP.
-run()
+# judge NAME COMMAND…: runs one test that prints TAP, writes "passed failed skipped" beside its log, and
+# says with one write what came of it.
+judge()
 {
-  local name=$1 log status p f s
+  local name=$1 log status p f s began=$SECONDS
   shift
   log=$logs/$name.log
   timeout --kill-after=10 "$TEST_TIMEOUT" "$@" >"$log" 2>&1 </dev/null
@@ -52,15 +53,40 @@ run()
     f=1
     echo "ended with status $status (124: it took longer than $TEST_TIMEOUT s)" >>"$log"
   fi
-  passed=$((passed + p))
-  failed=$((failed + f))
-  skipped=$((skipped + s))
+  echo "$p $f $s" >"$logs/$name.sum"
   if [ "$f" -gt 0 ]; then
-    printf 'not ok  %-44s %4d passed %3d failed\n' "$suite/$name" "$p" "$f"
-    tail -n 200 "$log" | sed 's/^/    /'
+    printf 'not ok  %-44s %4d passed %3d failed %4d s\n%s\n' "$suite/$name" "$p" "$f" $((SECONDS - began)) \
+      "$(tail -n 200 "$log" | sed 's/^/    /')"
   else
-    printf 'ok      %-44s %4d passed\n' "$suite/$name" "$p"
+    printf 'ok      %-44s %4d passed %4d s\n' "$suite/$name" "$p" $((SECONDS - began))
   fi
+}
+
+# run NAME COMMAND…: judges it, among JOBS others at most.
+run()
+{
+  if [ "$JOBS" -le 1 ]; then
+    judge "$@"
+    return
+  fi
+  while [ "$(jobs -pr | wc -l)" -ge "$JOBS" ]; do
+    wait -n
+  done
+  judge "$@" &
+}
+
+# The sum of what was judged.
+sum_up()
+{
+  local sum p f s
+  [ "$JOBS" -le 1 ] || wait
+  for sum in "$logs"/*.sum; do
+    [ -e "$sum" ] || continue
+    read -r p f s <"$sum"
+    passed=$((passed + p))
+    failed=$((failed + f))
+    skipped=$((skipped + s))
+  done
 }
 
 # fail_suite TEXT: the suite could not be run.
@@ -193,6 +219,14 @@ suite_isolation()
     bash -c 'regress_one REGRESS='
 }
 
+# Conversations are waited for more than worked on: two at once take little longer than one, and have clusters and
+# ports of their own.
+suite_flows()
+{
+  JOBS=2
+  run_scripts
+}
+
 # Scripts that print TAP and start what they need.
 run_scripts()
 {
@@ -209,6 +243,7 @@ if declare -F "suite_$suite" >/dev/null; then
 else
   run_scripts
 fi
+sum_up
 if [ $((passed + failed + skipped)) -eq 0 ]; then
   fail_suite "not one test was run"
 fi

@@ -143,6 +143,29 @@ final_after_interruption(const char *final, const char *name)
 	turns_free(&t);
 }
 
+/* Whether more of the agent is to come: a turn is begun by its text or by its audio, in either order. */
+static void
+agent_open(void)
+{
+	struct turns t = {0};
+
+	turns_init(&t, true);
+	ok(!turns_agent_open(&t), "who has said nothing is not about to say more");
+	hear(&t, said(ENGINE_ROLE_USER, "Hello?", false, false, 0), 0, 0);
+	ok(!turns_agent_open(&t), "nor is it when the user speaks");
+	hear(&t, said(ENGINE_ROLE_AGENT, "Good", true, false, 1), 10, 0);
+	ok(turns_agent_open(&t), "a text without an end");
+	hear(&t, said(ENGINE_ROLE_AGENT, "bye!", true, true, 1), 20, 0);
+	ok(turns_agent_open(&t), "a whole text without audio");
+	turns_audio(&t, 30, 0, 500);
+	ok(!turns_agent_open(&t), "a whole text with audio");
+	turns_audio(&t, 5000, 500, 1000);
+	ok(turns_agent_open(&t), "audio without a text");
+	turns_interrupt(&t, 5100, 600);
+	ok(!turns_agent_open(&t), "but nothing more is to come of what was interrupted");
+	turns_free(&t);
+}
+
 static void
 bounds(void)
 {
@@ -184,6 +207,7 @@ main(void)
 	final_after_interruption("a b c d e f g h i j k l m n",
 							 "a longer final text is cut where the audio was");
 	final_after_interruption("a b c d e f g h", "a final text that was known is cut in proportion");
+	agent_open();
 	bounds();
 	return done();
 }

@@ -408,6 +408,42 @@ test_poison(void)
 	db_close(db, 1000);
 }
 
+/* A transaction that others had precedence over is run again when that was asked for, and not for
+ * ever. The sequence counts the runs, since it is not rolled back. */
+static void
+test_conflicts(void)
+{
+	static const char *const sql = "SELECT va_net_conflict($1)";
+	struct db *db = open_db(1, NULL, NULL);
+	const char *value = "3";
+	struct answer a;
+
+	side_query(
+		"DROP SEQUENCE IF EXISTS va_net_runs; CREATE SEQUENCE va_net_runs; "
+		"CREATE OR REPLACE FUNCTION va_net_conflict(p_times text) RETURNS text LANGUAGE plpgsql AS "
+		"$$ BEGIN IF nextval('va_net_runs') <= p_times::int THEN "
+		"RAISE EXCEPTION 'conflict' USING ERRCODE = 'deadlock_detected'; END IF; "
+		"RETURN 'ran ' || currval('va_net_runs'); END $$");
+	a = ask_now(db, sql, value);
+	ok(a.outcome == DB_ERROR && strcmp(a.sqlstate, "40P01") == 0, "a deadlock is an error");
+	memset(&a, 0, sizeof(a));
+	db_request(db, 0, sql, 1, &value, 20000, keep_answer, &a);
+	run_until(loop, 30, a.came);
+	is_str(a.value, "ran 4", "but a request is run again until it gets through");
+	side_query("SELECT setval('va_net_runs', 1, false)");
+	value = "1000";
+	memset(&a, 0, sizeof(a));
+	db_request(db, 0, sql, 1, &value, 20000, keep_answer, &a);
+	run_until(loop, 30, a.came);
+	ok(a.outcome == DB_ERROR && strcmp(a.sqlstate, "40P01") == 0, "and not for ever");
+	a = ask_now(db, "SELECT currval('va_net_runs')::text", NULL);
+	is_str(a.value, "6", "once and five times more");
+	a = ask_now(db, "SELECT 'still there'", NULL);
+	is_str(a.value, "still there", "what follows is answered");
+	is_int(db_queued_queries(db), 0, "and nothing is left over");
+	db_close(db, 1000);
+}
+
 int
 main(void)
 {
@@ -433,6 +469,7 @@ main(void)
 	test_targets();
 	test_limits();
 	test_poison();
+	test_conflicts();
 	loop_free(loop);
 	return done();
 }

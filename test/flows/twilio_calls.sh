@@ -134,7 +134,7 @@ catalogue_whole 'Twilio, calls'
 va_psql -c "INSERT INTO human_agents (tenant_id, name, email, phone, priority) VALUES ('$TENANT', 'Ann', 'ann@example.com', '+15550500001', 9),
   ('$TENANT', 'Ben', 'ben@example.com', '+15550500002', 1)"
 twilio_number +15550500001 '"answers": "busy"'
-twilio_number +15550500002 '"answers": "human", "talk_ms": 700'
+twilio_number +15550500002 '"answers": "human", "talk_ms": 6000'
 live()
 {
   twilio_number "$1" '"answers": "human", "scenario": "silent"'
@@ -150,7 +150,25 @@ is 'the call is still on the line' "$(seen)" in-progress
 transfer=$(row "SELECT transfer_id FROM va_transfer('$call')")
 ok 'who is busy is passed over for the next one' va_wait_for "SELECT state = 'joined' AND target = '+15550500002' FROM call_transfers WHERE id = '$transfer'" 15
 is 'both were called once' "$(twilio_made participant_created +15550500001) $(twilio_made participant_created +15550500002)" '1 1'
-ok 'they talk, and the call is over' becomes completed 15
+# member SID: what Twilio was last told of somebody in the conference
+member()
+{
+  grep "\"id\":\"$1\",\"event\":\"participant_updated\"" "$PROVIDERS_LEDGER" | tail -n 1 | sed 's/.*"muted"/"muted"/'
+}
+leg=$(row "SELECT leg_sid FROM call_transfers WHERE id = '$transfer'")
+row "SELECT va_call_mute('$call', 'person')" >/dev/null
+ok 'the person is muted' va_wait_until 10 eval '[ "$(member "$leg")" = "\"muted\":true,\"hold\":false,\"hold_url\":\"\"}" ]'
+row "SELECT va_call_mute('$call', 'person', false)" >/dev/null
+ok 'and heard again' va_wait_until 10 eval '[ "$(member "$leg")" = "\"muted\":false,\"hold\":false,\"hold_url\":\"\"}" ]'
+row "SELECT va_call_hold('$call', url => 'https://music.test/hold.mp3')" >/dev/null
+ok 'the caller is on hold, to this music' va_wait_until 10 eval '[ "$(member "$(live_sid)")" = "\"muted\":false,\"hold\":true,\"hold_url\":\"https://music.test/hold.mp3\"}" ]'
+row "SELECT va_call_hold('$call', held => false)" >/dev/null
+ok 'and back' va_wait_until 10 eval '[ "$(member "$(live_sid)")" = "\"muted\":false,\"hold\":false,\"hold_url\":\"\"}" ]'
+twilio_number +15550500003 '"answers": "human", "talk_ms": 20000'
+row "SELECT va_call_coach('$call', '+15550500003')" >/dev/null
+ok 'a colleague coaches' va_wait_until 10 eval '[ "$(twilio_made participant_created +15550500003)" = 1 ]'
+is 'nothing of it was refused' "$(row "SELECT string_agg(last_error::text, ' ') FROM outbox_dead WHERE call_id = '$call'")$(seen)" in-progress
+ok 'they talk, and the call is over' becomes completed 20
 is 'as is the transfer' "$(row "SELECT state, tries FROM call_transfers WHERE id = '$transfer'") $(row "SELECT outcome, escalated_to_human FROM calls WHERE id = '$call'")" 'ended|2 transferred|t'
 is 'who has talked is free again' "$(row "SELECT string_agg(name || ' ' || current_call_count || ' ' || total_calls_handled, ', ' ORDER BY name) FROM human_agents")" 'Ann 0 0, Ben 0 1'
 twilio_number +15550500002 '"answers": "no-answer"'

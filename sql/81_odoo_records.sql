@@ -256,12 +256,19 @@ BEGIN
 	UPDATE @extschema@.odoo_links x SET sending = v_ours WHERE x.model = 'crm.lead' AND x.record_id = l.id;
 	v.whys := array_remove(v.whys, NULL);
 	IF k.odoo_id IS NOT NULL AND v.vals = '{}' AND coalesce(g.steps, '[]') = '[]' THEN
-		RETURN jsonb_build_object('skip', coalesce(array_to_string(v.whys, '; '), 'nothing that Odoo is told has changed'));
+		-- In step without a word said: else the lead would stay pending for ever.
+		UPDATE @extschema@.odoo_links x SET synced_revision = greatest(x.synced_revision, x.sending_revision)
+		WHERE x.model = 'crm.lead' AND x.record_id = l.id AND x.busy = o.id;
+		UPDATE @extschema@.leads x SET odoo_sync_error = nullif(array_to_string(v.whys, '; '), '') WHERE x.id = l.id;
+		RETURN jsonb_build_object('skip', coalesce(nullif(array_to_string(v.whys, '; '), ''), 'nothing that Odoo is told has changed'));
 	END IF;
 	UPDATE @extschema@.leads x SET odoo_sync_status = 'syncing', odoo_sync_error = nullif(array_to_string(v.whys, '; '), '')
 	WHERE x.id = l.id AND (x.odoo_sync_status, x.odoo_sync_error) IS DISTINCT FROM ('syncing', nullif(array_to_string(v.whys, '; '), ''));
+	-- "again": over REST, too, nothing is made twice, for the record is known or can be found by our reference.
 	RETURN @extschema@.va_odoo_request(o.tenant_id, @extschema@.va_odoo_lead_steps(o, c, s, k, v.vals, v.steps,
-		coalesce((SELECT jsonb_agg(e) FROM jsonb_array_elements(g.steps) e WHERE e #>> '{call,method}' NOT IN ('search_read', 'create')), '[]')));
+		coalesce((SELECT jsonb_agg(e) FROM jsonb_array_elements(g.steps) e WHERE e #>> '{call,method}' NOT IN ('search_read', 'create')), '[]')))
+		|| jsonb_build_object('again', k.odoo_id IS NOT NULL
+			OR s #>> '{rest,reference_field}' IS NOT NULL AND coalesce((s #>> '{rest,search}')::boolean, true));
 END
 $$;
 
@@ -360,7 +367,7 @@ $$;
 CREATE FUNCTION @extschema@.va_odoo_unlink(p_lead uuid) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	UPDATE @extschema@.odoo_links k SET odoo_id = NULL, sent = '{}', seen = '{}', sending = NULL, hands_off = '{}'
+	UPDATE @extschema@.odoo_links k SET odoo_id = NULL, gone_at = NULL, sent = '{}', seen = '{}', sending = NULL, hands_off = '{}'
 	WHERE k.model = 'crm.lead' AND k.record_id = p_lead;
 	UPDATE @extschema@.leads l SET odoo_lead_id = NULL WHERE l.id = p_lead;
 END

@@ -46,7 +46,7 @@ SELECT va_settle_odoo_check(o, 'done', '{"transport": "json2", "version": 19, "s
 	"lost_reason_id": {"type": "many2one", "relation": "crm.lost.reason"}}}}') FROM pg_temp.fx;
 SELECT pg_temp.gone(o) FROM pg_temp.fx;
 SELECT is((state, transport, version, uid, missing_fields, rights)::text, '(ok,json2,19,7,"{campaign_id,team_id,x_call_transcript}","{""leads"": true, ""fields"": false}")', 'what was found is kept') FROM odoo_connections WHERE tenant_id = :'t';
-SELECT is((SELECT array_agg(kind) FROM outbox WHERE tenant_id = :'t'), '{odoo.pull}', 'and from now on Odoo is asked');
+SELECT is((SELECT array_agg(kind ORDER BY kind) FROM outbox WHERE tenant_id = :'t'), '{odoo.gone,odoo.pull}', 'and from now on Odoo is asked');
 
 -- ---- a lead: one effect for a burst
 SELECT va_lead_capture(:'t', '{"name": "Ann Smith", "phone": "+12025550101", "email": "Ann@example.test", "company": "A & B", "tags": ["vip"], "qualification_data": {"budget": "100k"}}') AS lead \gset

@@ -104,7 +104,8 @@ report_tick(struct gateway *g, uint64_t now_us)
 		state.told_calls = g->call_count;
 		state.quiet = 0;
 		state.in_flight = true;
-		db_query(control_db(g->control), 0, g->sql.texts[SQL_REPORT], 2, values, TIMEOUT_MS, reported, g);
+		db_query(control_db(g->control), 0, g->sql.texts[SQL_REPORT], 2, values, TIMEOUT_MS,
+				 reported, g);
 	}
 	text_free(&t);
 }

@@ -109,6 +109,7 @@ BEGIN
 						AND x.odoo_id = ANY (v_asked) AND x.odoo_id <> ALL (v_there)
 						AND NOT EXISTS (SELECT FROM @extschema@.outbox b WHERE b.id = x.busy AND b.state IN ('leased', 'unknown')) ORDER BY x.record_id LOOP
 				PERFORM FROM @extschema@.leads l WHERE l.id = k.record_id FOR NO KEY UPDATE;
+				CONTINUE WHEN NOT FOUND; -- merged or erased in this moment
 				PERFORM @extschema@.va_odoo_lead_gone(k);
 			END LOOP;
 			-- Seen again: it had been out of our user's sight.
@@ -131,6 +132,8 @@ $$;
 CREATE FUNCTION @extschema@.va_odoo_merged(k @extschema@.leads, d @extschema@.leads) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	-- Its link has been handed to the surviving lead with all that was its, and speaks of a lead that is no more.
+	DELETE FROM @extschema@.odoo_links x WHERE x.model = 'crm.lead' AND x.record_id = d.id;
 	IF d.odoo_lead_id <> k.odoo_lead_id AND @extschema@.va_odoo_enabled(k.tenant_id) THEN
 		PERFORM @extschema@.va_outbox_add(k.tenant_id, 'odoo.merged', 'merged:' || d.id,
 			jsonb_build_object('id', d.odoo_lead_id, 'merged', d.id), lead => k.id);

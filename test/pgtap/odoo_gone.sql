@@ -67,6 +67,7 @@ SELECT l.id AS keep FROM leads l WHERE odoo_lead_id = 1 \gset
 SELECT l.id AS drop FROM leads l WHERE odoo_lead_id = 2 \gset
 UPDATE leads SET email = 'one@example.test', first_name = 'Ann' WHERE id IN (:'keep', :'drop');
 SELECT va_lead_merge(:'keep', :'drop') \g /dev/null
+SELECT is((SELECT count(*)::int FROM odoo_links WHERE model = 'crm.lead' AND record_id NOT IN (SELECT id FROM leads)), 0, 'no link speaks of a lead that is no more');
 SELECT is((SELECT payload - 'merged' FROM outbox WHERE kind = 'odoo.merged'), '{"id": 2}', 'the other record is to be archived');
 SELECT is((SELECT string_agg(s -> 'call' ->> 'method', ' ') FROM outbox o, jsonb_array_elements(va_prepare_odoo_merged(o) -> 'steps') s WHERE o.kind = 'odoo.merged'), 'search_read message_post write', 'with a note, once'),
 	matches((SELECT va_prepare_odoo_merged(o)::text FROM outbox o WHERE o.kind = 'odoo.merged'), 'same person as Ann \(lead 1\)', 'that names the surviving one');

@@ -12,7 +12,7 @@
 # another goal was asked for, and their scripts call make again once the packages are there.
 
 developer_goals = help setup check demo bench lint format unit fuzz program clean-dev \
-	check-next check-fresh check-peers check-soak
+	check-next check-fresh check-peers
 
 # ---- the program and the tests of its parts: plain make, no PGXS --------------------------------
 
@@ -171,7 +171,6 @@ help:
 	@echo "make bench        concurrent calls beside two relays; see docs/bench.md"
 	@echo "make lint format  the house style; format repairs what clang-format can"
 	@echo "make check-peers  against real servers (Odoo 19 in a chroot); those that cannot be had are skipped"
-	@echo "make check-soak   minutes of chaos over all providers at once"
 	@echo "make check-next   the database tests on the PostgreSQL of Debian 13, in a chroot"
 	@echo "make check-fresh  demo and check on a fresh Debian 12, in a chroot"
 	@echo "make clean-dev    remove build/ altogether, chroots included"
@@ -204,9 +203,6 @@ check-next:
 check-peers:
 	@test/tools/packages.sh peers || echo 'not every real server can be had: their tests are skipped'
 	@MAKE='$(MAKE)' TEST_TIMEOUT=1800 test/tools/check.sh peers
-
-check-soak:
-	@MAKE='$(MAKE)' test/tools/check.sh chaos/soak
 
 check-fresh:
 	@MAKE='$(MAKE)' test/tools/chroot.sh fresh

@@ -135,6 +135,7 @@ CREATE TABLE @extschema@.outbox_dead (
 	died_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX idx_outbox_dead_key ON @extschema@.outbox_dead (key_hash);
+CREATE INDEX idx_outbox_dead_lead ON @extschema@.outbox_dead (lead_id) WHERE lead_id IS NOT NULL;
 CREATE INDEX idx_outbox_dead_tenant ON @extschema@.outbox_dead (tenant_id, died_at DESC);
 
 -- How much a service is asked at once, where nothing else is said in the settings (outbox_limits: an object of

@@ -171,6 +171,19 @@ BEGIN
 END
 $$;
 
+-- A dead letter becomes an effect that waits, with as many attempts as a new one. The caller has locked it.
+CREATE FUNCTION @extschema@.va_outbox_revive(d @extschema@.outbox_dead) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM @extschema@.outbox_dead x WHERE x.id = d.id;
+	INSERT INTO @extschema@.outbox (id, tenant_id, kind, attempt_key, lane, payload, lead_id, call_id, notification_id,
+		appointment_id, last_error, created_at)
+	VALUES (d.id, d.tenant_id, d.kind, d.attempt_key, d.lane, d.payload, d.lead_id, d.call_id, d.notification_id,
+		d.appointment_id, d.last_error, d.created_at);
+	PERFORM @extschema@.va_outbox_wake();
+END
+$$;
+
 -- Tries a dead letter again, with as many attempts as a new one; one that waits is tried now. True when there was
 -- such a row. For a dead letter of unknown outcome this is a person's word that it did not happen.
 CREATE FUNCTION @extschema@.va_outbox_retry(id bigint) RETURNS boolean
@@ -183,11 +196,7 @@ BEGIN
 	SELECT * INTO d FROM @extschema@.outbox_dead x WHERE x.id = va_outbox_retry.id FOR UPDATE;
 	IF FOUND THEN
 		PERFORM @extschema@.va_outbox_assert(d.tenant_id);
-		DELETE FROM @extschema@.outbox_dead x WHERE x.id = d.id;
-		INSERT INTO @extschema@.outbox (id, tenant_id, kind, attempt_key, lane, payload, lead_id, call_id, notification_id,
-			appointment_id, last_error, created_at)
-		VALUES (d.id, d.tenant_id, d.kind, d.attempt_key, d.lane, d.payload, d.lead_id, d.call_id, d.notification_id,
-			d.appointment_id, d.last_error, d.created_at);
+		PERFORM @extschema@.va_outbox_revive(d);
 	ELSE
 		SELECT x.tenant_id INTO v_tenant FROM @extschema@.outbox x WHERE x.id = va_outbox_retry.id AND x.state IN ('ready', 'later') FOR UPDATE;
 		IF NOT FOUND THEN
@@ -195,8 +204,8 @@ BEGIN
 		END IF;
 		PERFORM @extschema@.va_outbox_assert(v_tenant);
 		UPDATE @extschema@.outbox x SET state = 'ready', run_at = now() WHERE x.id = va_outbox_retry.id;
+		PERFORM @extschema@.va_outbox_wake();
 	END IF;
-	PERFORM @extschema@.va_outbox_wake();
 	RETURN true;
 END
 $$;

@@ -479,6 +479,7 @@ DECLARE
 	v_patience double precision := (SELECT CASE WHEN n >= 0 THEN least(n, 86400) END FROM @extschema@.va_number(v, 'retry_after_s') n);
 	v_down boolean := coalesce(v -> 'provider_down' = 'true', false);
 	v_kind @extschema@.outbox_kinds;
+	v_why jsonb;
 BEGIN
 	IF v_outcome = 'released' THEN
 		UPDATE @extschema@.outbox x SET state = CASE WHEN x.doubtful_since IS NULL THEN 'ready' ELSE 'unknown' END,
@@ -494,14 +495,16 @@ BEGIN
 		PERFORM @extschema@.va_outbox_queue_heard(o, v_down, CASE WHEN v -> 'http_status' IN ('429', '503') THEN coalesce(v_patience, 1) END, v_error);
 	END IF;
 	SELECT * INTO v_kind FROM @extschema@.outbox_kinds k WHERE k.kind = o.kind;
+	-- Why something has not happened that the service has no trace of: what was wrong with the attempt.
+	v_why := CASE v_outcome WHEN 'absent' THEN coalesce(o.last_error, '{}') || v_error ELSE v_error END;
 	IF v_outcome = 'unknown' AND NOT v_kind.repeatable THEN
 		PERFORM @extschema@.va_outbox_doubt(o, v_error);
 	ELSIF v_outcome = 'failed' THEN
 		PERFORM @extschema@.va_outbox_bury(o, 'failed', v_error);
 	ELSIF o.attempts >= v_kind.max_attempts AND NOT (v_down AND o.created_at > clock_timestamp() - interval '1 day') THEN
-		PERFORM @extschema@.va_outbox_bury(o, 'dead', v_error);
+		PERFORM @extschema@.va_outbox_bury(o, 'dead', v_why);
 	ELSE -- a service that is down uses up nobody's attempts within a day
-		PERFORM @extschema@.va_outbox_again(o, v_error, v_patience);
+		PERFORM @extschema@.va_outbox_again(o, v_why, v_patience);
 	END IF;
 END
 $$;

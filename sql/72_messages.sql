@@ -129,6 +129,8 @@ BEGIN
 		RETURN '{"skip": "the message was withdrawn"}';
 	ELSIF n.external_id IS NOT NULL OR n.status IN ('sent', 'delivered', 'read') THEN
 		RETURN '{"skip": "the message has been sent"}';
+	ELSIF @extschema@.va_appointment_message_stale(n) IS NOT NULL THEN
+		RETURN jsonb_build_object('skip', @extschema@.va_appointment_message_stale(n));
 	END IF;
 	IF n.status = 'pending' AND n.scheduled_for > now() THEN
 		RETURN jsonb_build_object('defer', n.scheduled_for, 'why', 'planned for later');

@@ -645,6 +645,8 @@ BEGIN
 	ELSE
 		call_id := v_transfer.call_id;
 		tenant_id := v_transfer.tenant_id;
+		UPDATE @extschema@.call_transfers t SET conference_sid = left(p_params ->> 'ConferenceSid', 50)
+		WHERE t.id = v_transfer.id AND t.conference_sid IS NULL AND @extschema@.va_filled(p_params ->> 'ConferenceSid') IS NOT NULL;
 		IF p_params ->> 'StatusCallbackEvent' = 'participant-join' AND v_transfer.tries = 1 THEN
 			UPDATE @extschema@.outbox b SET run_at = now() WHERE b.id = (SELECT o.id FROM @extschema@.outbox o
 				WHERE o.tenant_id = v_transfer.tenant_id AND o.kind = 'twilio.participant' AND o.attempt_key = v_transfer.id || ':1'

@@ -261,6 +261,8 @@ BEGIN
 		RETURN jsonb_build_object('skip', coalesce(p_mail.error_message, 'the message is ' || p_mail.status));
 	ELSIF p_mail.status = 'pending' AND p_mail.scheduled_for > now() THEN
 		RETURN jsonb_build_object('defer', p_mail.scheduled_for, 'why', 'planned for later');
+	ELSIF @extschema@.va_appointment_message_stale(p_mail) IS NOT NULL THEN
+		RETURN jsonb_build_object('skip', @extschema@.va_appointment_message_stale(p_mail));
 	ELSIF p_status IS DISTINCT FROM 'active' THEN
 		RETURN '{"fail": {"code": "inactive_tenant", "text": "the tenant is not active", "hint": "Set the tenant''s status to active."}}';
 	ELSIF NOT p_email ? 'from' THEN
@@ -368,10 +370,19 @@ CREATE FUNCTION @extschema@.va_email_rank(p_status text) RETURNS integer
 	RETURN CASE coalesce(p_status, '') WHEN '' THEN -1 WHEN 'pending' THEN 0 WHEN 'queued' THEN 1 WHEN 'sending' THEN 2 WHEN 'failed' THEN 2 WHEN 'cancelled' THEN 2
 		WHEN 'sent' THEN 3 WHEN 'delivered' THEN 4 WHEN 'undelivered' THEN 5 WHEN 'read' THEN 6 ELSE 9 END;
 
+-- A failure in words, with what to do: the service's own words, or its status where it said nothing.
+CREATE FUNCTION @extschema@.va_email_failure(p_result jsonb) RETURNS text
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN concat_ws('. ', rtrim(coalesce(@extschema@.va_filled(p_result ->> 'text'), @extschema@.va_outbox_words(p_result - 'text')), '.'),
+		p_result ->> 'hint');
+END
+$$;
+
 CREATE FUNCTION @extschema@.va_settle_email(o @extschema@.outbox, p_outcome text, p_result jsonb) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	v_words text := coalesce(@extschema@.va_filled(concat_ws('. ', rtrim(p_result ->> 'text', '.'), p_result ->> 'hint')), p_result ->> 'why');
+	v_words text := coalesce(p_result ->> 'why', @extschema@.va_email_failure(p_result));
 BEGIN
 	CASE p_outcome
 		WHEN 'done' THEN
@@ -380,7 +391,7 @@ BEGIN
 				external_id = coalesce(left(p_result ->> 'message_id', 100), n.external_id)
 			WHERE n.id = o.notification_id AND n.tenant_id = o.tenant_id;
 		WHEN 'unknown' THEN
-			UPDATE @extschema@.notifications n SET error_message = 'It is not known whether this e-mail was sent: ' || coalesce(v_words, 'no answer came')
+			UPDATE @extschema@.notifications n SET error_message = 'It is not known whether this e-mail was sent: ' || v_words
 			WHERE n.id = o.notification_id AND n.tenant_id = o.tenant_id AND @extschema@.va_email_rank(n.status) < 3;
 		ELSE
 			UPDATE @extschema@.notifications n SET error_message = coalesce(n.error_message, v_words), error_code = p_result ->> 'code', error_hint = p_result ->> 'hint',

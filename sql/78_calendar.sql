@@ -299,7 +299,7 @@ BEGIN
 			google_calendar_id = CASE WHEN p_result ? 'event_id' THEN p_result ->> 'calendar_id' END, google_calendar_error = NULL
 		WHERE a.id = o.appointment_id AND a.tenant_id = o.tenant_id;
 	ELSIF p_outcome <> 'skipped' THEN
-		UPDATE @extschema@.appointments a SET google_calendar_error = left(concat_ws('. ', rtrim(p_result ->> 'text', '.'), p_result ->> 'hint'), 1000)
+		UPDATE @extschema@.appointments a SET google_calendar_error = left(@extschema@.va_email_failure(p_result), 1000)
 		WHERE a.id = o.appointment_id AND a.tenant_id = o.tenant_id;
 	END IF;
 END

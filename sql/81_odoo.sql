@@ -429,6 +429,21 @@ BEGIN
 END
 $$;
 
+-- Tries again what could not be sent of a tenant's leads (or of one of them) for one of these reasons: notes, tasks,
+-- appointments and contacts. Leads themselves are seen to by whoever calls this.
+CREATE FUNCTION @extschema@.va_odoo_revive(p_tenant uuid, p_lead uuid, p_codes text[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	d @extschema@.outbox_dead;
+BEGIN
+	FOR d IN SELECT * FROM @extschema@.outbox_dead x
+			 WHERE x.tenant_id = p_tenant AND x.kind IN ('odoo.contact', 'odoo.note', 'odoo.activity', 'odoo.event') AND x.outcome = 'failed'
+			   AND x.last_error ->> 'code' = ANY (p_codes) AND (p_lead IS NULL OR x.lead_id = p_lead) ORDER BY x.id FOR UPDATE LOOP
+		PERFORM @extschema@.va_outbox_revive(d);
+	END LOOP;
+END
+$$;
+
 -- ---- the check -----------------------------------------------------------------------------------
 
 -- Queues a look at the tenant's Odoo, unless one waits already.
@@ -548,12 +563,13 @@ DECLARE
 	v jsonb := coalesce(p_result -> 'values', '{}');
 	v_fields jsonb := CASE WHEN jsonb_typeof(v -> 'fields') = 'object' THEN v -> 'fields' ELSE '{}' END;
 	v_before text;
+	v_error jsonb;
 	v_lead uuid;
 BEGIN
 	IF p_outcome = 'skipped' OR p_outcome = 'unknown' THEN
 		RETURN;
 	END IF;
-	SELECT c.state INTO v_before FROM @extschema@.odoo_connections c WHERE c.tenant_id = o.tenant_id FOR UPDATE;
+	SELECT c.state, c.error INTO v_before, v_error FROM @extschema@.odoo_connections c WHERE c.tenant_id = o.tenant_id FOR UPDATE;
 	IF p_outcome <> 'done' THEN
 		UPDATE @extschema@.odoo_connections c SET state = 'broken', uid = NULL, error = p_result - 'at' - 'final', checked_at = now()
 		WHERE c.tenant_id = o.tenant_id;
@@ -577,6 +593,7 @@ BEGIN
 			PERFORM @extschema@.va_odoo_want(o.tenant_id, 'odoo.lead', 'crm.lead', v_lead, v_lead);
 		END LOOP;
 		UPDATE @extschema@.leads l SET odoo_sync_status = 'pending' WHERE l.tenant_id = o.tenant_id AND l.odoo_sync_status = 'failed';
+		PERFORM @extschema@.va_odoo_revive(o.tenant_id, NULL, ARRAY['access_denied', 'wrong_database', 'not_odoo', v_error ->> 'code']);
 	END IF;
 	PERFORM @extschema@.va_odoo_ensure_pull(o.tenant_id);
 	PERFORM @extschema@.va_emit(o.tenant_id, 'odoo.checked', NULL, NULL, jsonb_build_object('transport', p_result ->> 'transport', 'version', p_result -> 'server_version'));

@@ -256,12 +256,19 @@ BEGIN
 	UPDATE @extschema@.odoo_links x SET sending = v_ours WHERE x.model = 'crm.lead' AND x.record_id = l.id;
 	v.whys := array_remove(v.whys, NULL);
 	IF k.odoo_id IS NOT NULL AND v.vals = '{}' AND coalesce(g.steps, '[]') = '[]' THEN
-		RETURN jsonb_build_object('skip', coalesce(array_to_string(v.whys, '; '), 'nothing that Odoo is told has changed'));
+		-- In step without a word said: else the lead would stay pending for ever.
+		UPDATE @extschema@.odoo_links x SET synced_revision = greatest(x.synced_revision, x.sending_revision)
+		WHERE x.model = 'crm.lead' AND x.record_id = l.id AND x.busy = o.id;
+		UPDATE @extschema@.leads x SET odoo_sync_error = nullif(array_to_string(v.whys, '; '), '') WHERE x.id = l.id;
+		RETURN jsonb_build_object('skip', coalesce(nullif(array_to_string(v.whys, '; '), ''), 'nothing that Odoo is told has changed'));
 	END IF;
 	UPDATE @extschema@.leads x SET odoo_sync_status = 'syncing', odoo_sync_error = nullif(array_to_string(v.whys, '; '), '')
 	WHERE x.id = l.id AND (x.odoo_sync_status, x.odoo_sync_error) IS DISTINCT FROM ('syncing', nullif(array_to_string(v.whys, '; '), ''));
+	-- "again": over REST, too, nothing is made twice, for the record is known or can be found by our reference.
 	RETURN @extschema@.va_odoo_request(o.tenant_id, @extschema@.va_odoo_lead_steps(o, c, s, k, v.vals, v.steps,
-		coalesce((SELECT jsonb_agg(e) FROM jsonb_array_elements(g.steps) e WHERE e #>> '{call,method}' NOT IN ('search_read', 'create')), '[]')));
+		coalesce((SELECT jsonb_agg(e) FROM jsonb_array_elements(g.steps) e WHERE e #>> '{call,method}' NOT IN ('search_read', 'create')), '[]')))
+		|| jsonb_build_object('again', k.odoo_id IS NOT NULL
+			OR s #>> '{rest,reference_field}' IS NOT NULL AND coalesce((s #>> '{rest,search}')::boolean, true));
 END
 $$;
 
@@ -330,6 +337,7 @@ BEGIN
 	PERFORM @extschema@.va_odoo_heard(o.tenant_id, p_outcome, p_result);
 	IF p_outcome = 'done' THEN
 		PERFORM @extschema@.va_odoo_seen(v_lead, v_id, p_result -> 'values' -> 'after', p_result -> 'written');
+		PERFORM @extschema@.va_odoo_revive(o.tenant_id, v_lead, '{lead_failed}'); -- what could not be sent without it
 	END IF;
 	v_more := @extschema@.va_odoo_settled(o, 'crm.lead', p_outcome, v_id);
 	v_words := CASE
@@ -360,7 +368,7 @@ $$;
 CREATE FUNCTION @extschema@.va_odoo_unlink(p_lead uuid) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	UPDATE @extschema@.odoo_links k SET odoo_id = NULL, sent = '{}', seen = '{}', sending = NULL, hands_off = '{}'
+	UPDATE @extschema@.odoo_links k SET odoo_id = NULL, gone_at = NULL, sent = '{}', seen = '{}', sending = NULL, hands_off = '{}'
 	WHERE k.model = 'crm.lead' AND k.record_id = p_lead;
 	UPDATE @extschema@.leads l SET odoo_lead_id = NULL WHERE l.id = p_lead;
 END
@@ -398,20 +406,29 @@ $$;
 
 -- Where a record of a lead cannot be sent before the lead itself is there: until then.
 CREATE FUNCTION @extschema@.va_odoo_after_lead(p_lead uuid) RETURNS jsonb
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	l @extschema@.leads;
 BEGIN
 	SELECT * INTO l FROM @extschema@.leads x WHERE x.id = p_lead;
+	IF l.odoo_lead_id IS NULL AND l.odoo_sync_status = 'failed' THEN
+		-- What fails for its lead is tried again once that has arrived (va_settle_odoo_lead, which locks the lead too): so
+		-- one of the two sees the other.
+		SELECT * INTO l FROM @extschema@.leads x WHERE x.id = p_lead FOR NO KEY UPDATE SKIP LOCKED;
+		IF NOT FOUND THEN
+			RETURN jsonb_build_object('defer', now() + interval '1 second', 'why', 'the lead is being changed at this moment');
+		END IF;
+	END IF;
 	IF l.id IS NULL THEN
 		RETURN jsonb_build_object('skip', 'the lead is gone');
 	ELSIF l.odoo_lead_id IS NOT NULL THEN
 		RETURN NULL;
 	ELSIF l.odoo_sync_status = 'disabled' THEN
 		RETURN jsonb_build_object('skip', 'the lead is not sent to Odoo');
-	ELSIF l.odoo_sync_status = 'failed' THEN
+	ELSIF l.odoo_sync_status = 'failed' AND NOT EXISTS (SELECT FROM @extschema@.odoo_links k JOIN @extschema@.outbox o ON o.id = k.wanted
+			WHERE k.model = 'crm.lead' AND k.record_id = p_lead) THEN
 		RETURN jsonb_build_object('fail', jsonb_build_object('code', 'lead_failed', 'text', 'The lead itself could not be sent to Odoo',
-			'hint', coalesce(l.odoo_sync_error, '')));
+			'hint', concat_ws(' ', l.odoo_sync_error, 'Once the lead has arrived, this follows by itself; va_odoo_push(lead) sends the lead again.')));
 	END IF;
 	RETURN jsonb_build_object('defer', now() + interval '3 seconds', 'why', 'the lead comes first');
 END

@@ -343,6 +343,7 @@ BEGIN
 				 WHERE NOT EXISTS (SELECT FROM @extschema@.outbox x WHERE x.id = k.busy AND x.state IN ('leased', 'unknown'))
 				 ORDER BY k.record_id LOOP
 			PERFORM FROM @extschema@.leads l WHERE l.id = r.lead FOR NO KEY UPDATE;
+			CONTINUE WHEN NOT FOUND; -- merged or erased in this moment
 			PERFORM @extschema@.va_odoo_seen(r.lead, NULL, r.row, '[]');
 		END LOOP;
 	END IF;

@@ -39,6 +39,7 @@ BEGIN
 		  FROM @extschema@.gateway_status s) AS reports;
 
 	RETURN QUERY SELECT * FROM @extschema@.va_outbox_health();
+	RETURN QUERY SELECT * FROM @extschema@.va_waiting_health();
 
 	RETURN QUERY SELECT 'role ' || r.name, coalesce(p.rolcanlogin, false),
 		CASE WHEN p.rolname IS NULL THEN 'does not exist' WHEN p.rolcanlogin THEN 'can log in' ELSE 'may not log in' END,

@@ -404,6 +404,7 @@ BEGIN
 	UPDATE @extschema@.lead_stage_history h SET details = jsonb_build_object('merged', d.id, 'status', d.status)
 	WHERE h.id = (SELECT i.id FROM @extschema@.lead_stage_history i WHERE i.lead_id = keep AND i.event = 'merge'
 				  ORDER BY i.changed_at DESC LIMIT 1);
+	PERFORM @extschema@.va_odoo_merged(k, d);
 	DELETE FROM @extschema@.leads l WHERE l.id = "drop";
 	IF @extschema@.va_lead_has_meeting(keep) THEN
 		PERFORM @extschema@.va_lead_booked(keep, false);

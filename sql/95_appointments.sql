@@ -597,6 +597,26 @@ $$;
 CREATE TRIGGER notifications_guard BEFORE INSERT OR UPDATE OF status, appointment_id ON @extschema@.notifications FOR EACH ROW
 	WHEN (NEW.appointment_id IS NOT NULL AND NEW.status = 'pending') EXECUTE FUNCTION @extschema@.va_notifications_guard();
 
+-- Why a message about an appointment is not to leave any more, NULL: it may. The last word before each attempt, also when
+-- it is made again after one that came to nothing: whoever moved or cancelled the appointment meanwhile has caused
+-- messages of their own.
+CREATE FUNCTION @extschema@.va_appointment_message_stale(n @extschema@.notifications) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	a @extschema@.appointments;
+BEGIN
+	IF n.appointment_id IS NULL OR n.template_id NOT IN ('appointment_confirmation', 'appointment_reminder_24h', 'appointment_reminder_1h',
+		'appointment_invitation') THEN
+		RETURN NULL;
+	END IF;
+	SELECT * INTO a FROM @extschema@.appointments x WHERE x.id = n.appointment_id;
+	RETURN CASE WHEN a.id IS NULL THEN 'the appointment is gone'
+		WHEN a.status NOT IN ('scheduled', 'confirmed') THEN format('the appointment is %s', replace(a.status, '_', ' '))
+		WHEN (n.template_data ->> 'scheduled_at')::timestamptz <> a.scheduled_at THEN 'the appointment has been moved'
+		WHEN a.scheduled_at <= now() THEN 'the appointment''s time has come' END;
+END
+$$;
+
 -- What was sent is noted at the appointment. One that somebody is changing in this moment is passed over: it is
 -- being moved or ended, and waiting for it here could be waiting for each other.
 CREATE FUNCTION @extschema@.va_notifications_note() RETURNS trigger

@@ -22,20 +22,18 @@
 #include "net/http_client.h"
 #include "net/log.h"
 #include "net/loop.h"
+#include "program/control.h"
 #include "program/options.h"
-#include "program/sql.h"
 #include "program/version.h"
 
 #define TICK_MS 100
 #define SWEEP_TICKS 20 /* 2 s */
-#define RELOAD_DEBOUNCE_MS 300
 #define RETRY_MS 1000
 #define QUERY_TIMEOUT_MS 10000
 #define STOP_STEP_MS 20
 #define STOP_PATIENCE_STEPS 25 /* 0.5 s for answers under way */
 #define STOP_STEPS 40 /* 0.8 s until the end */
 #define MAX_QUEUED (256 * 1024 * 1024)
-#define MAX_QUEUED_CONTROL (1024 * 1024)
 #define CONNECTIONS_PER_HOST 128
 #define MAX_CONNECTIONS 4096
 
@@ -45,14 +43,12 @@ struct program
 {
 	struct dispatcher dispatcher; /* first: the two share an address */
 	struct options options;
+	struct dispatcher_settings fresh; /* being read */
 	struct claiming *claiming;
 	uv_timer_t tick;
-	uv_timer_t reload; /* debounces, and tries again */
 	uv_timer_t stop;
 	unsigned ticks, stop_steps;
-	bool control_connected;
-	bool settings_asked, beginning, sweeping;
-	bool no_extension_logged;
+	bool beginning, sweeping;
 	int status;
 };
 
@@ -88,11 +84,11 @@ begin(struct program *p)
 	struct dispatcher *d = &p->dispatcher;
 	const char *values[] = {d->name, d->instance};
 
-	if (p->beginning || d->begun || d->stopping || d->db == NULL || !p->control_connected)
+	if (p->beginning || d->begun || d->stopping || d->db == NULL || !control_connected(d->control))
 		return;
 	p->beginning = true;
-	db_query(d->control, 0, d->sql.texts[DISPATCHER_SQL_BEGIN], 2, values, QUERY_TIMEOUT_MS,
-			 on_begun, p);
+	db_query(control_db(d->control), 0, d->sql.texts[DISPATCHER_SQL_BEGIN], 2, values,
+			 QUERY_TIMEOUT_MS, on_begun, p);
 }
 
 static void
@@ -111,11 +107,11 @@ sweep(struct program *p)
 {
 	struct dispatcher *d = &p->dispatcher;
 
-	if (!d->begun || p->sweeping || !p->control_connected)
+	if (!d->begun || p->sweeping || !control_connected(d->control))
 		return;
 	p->sweeping = true;
-	db_query(d->control, 0, d->sql.texts[DISPATCHER_SQL_SWEEP], 0, NULL, QUERY_TIMEOUT_MS, on_swept,
-			 p);
+	db_query(control_db(d->control), 0, d->sql.texts[DISPATCHER_SQL_SWEEP], 0, NULL,
+			 QUERY_TIMEOUT_MS, on_swept, p);
 	claiming_want(p->claiming);
 }
 
@@ -134,7 +130,7 @@ on_tick(uv_timer_t *timer)
 	if (p->ticks % SWEEP_TICKS == 0)
 	{
 		sweep(p);
-		dispatcher_report(d, p->control_connected, now_us);
+		dispatcher_report(d, control_connected(d->control), now_us);
 	}
 }
 
@@ -189,67 +185,23 @@ apply_settings(struct program *p, const struct dispatcher_settings *fresh, const
 }
 
 static void
-settings_read(void *arg, const struct db_reply *reply)
+settings_begin(void *arg)
 {
-	struct program *p = arg;
-	struct dispatcher_settings fresh;
-	struct va_error err = {""};
-	const char *schema = NULL;
-
-	p->settings_asked = false;
-	if (reply->outcome != DB_OK)
-	{
-		log_warning("the settings could not be read: %s", reply->message);
-		return;
-	}
-	dispatcher_settings_default(&fresh);
-	for (int i = 0; i < PQntuples(reply->result); i++)
-	{
-		const char *name = PQgetvalue(reply->result, i, 0);
-		const char *value = PQgetvalue(reply->result, i, 1);
-
-		if (strcmp(name, "schema") == 0)
-			schema = value;
-		else if (!dispatcher_settings_set(&fresh, name, value, &err))
-			log_warning("a setting is ignored: %s", err.text);
-	}
-	if (schema != NULL)
-		apply_settings(p, &fresh, schema);
-	else if (!p->no_extension_logged)
-		log_write(LOG_LEVEL_WARNING,
-				  &(struct log_context){.hint = "CREATE EXTENSION voiceagent in that database."},
-				  "the database has no extension voiceagent; waiting for it");
-	p->no_extension_logged = schema == NULL;
+	dispatcher_settings_default(&((struct program *) arg)->fresh);
 }
 
-/* Reads the settings; as long as there are none to work with, tries again. */
-static void
-on_reload(uv_timer_t *timer)
+static bool
+settings_take(void *arg, const char *name, const char *value, struct va_error *err)
 {
-	struct program *p = timer->data;
-	struct dispatcher *d = &p->dispatcher;
-
-	uv_timer_stop(timer);
-	if (d->stopping)
-		return;
-	if (p->control_connected && !p->settings_asked)
-	{
-		p->settings_asked = true;
-		db_query(d->control, 0, program_sql_settings, 0, NULL, QUERY_TIMEOUT_MS, settings_read, p);
-	}
-	if (d->db == NULL)
-		uv_timer_start(timer, on_reload, RETRY_MS, 0);
+	return dispatcher_settings_set(&((struct program *) arg)->fresh, name, value, err);
 }
 
 static void
-control_state(void *arg, bool connected)
+settings_apply(void *arg, const char *schema)
 {
 	struct program *p = arg;
 
-	p->control_connected = connected;
-	/* Settings may have changed, and work been announced, while we could not hear of it. */
-	if (connected)
-		uv_timer_start(&p->reload, on_reload, 0, 0);
+	apply_settings(p, &p->fresh, schema);
 }
 
 static void
@@ -262,13 +214,16 @@ notified(void *arg, const char *name, const char *payload)
 	claiming_want(p->claiming);
 }
 
+static const struct control_handlers control_handlers = {settings_begin, settings_take,
+														 settings_apply, notified};
+
 static void
 on_hangup_signal(void *arg)
 {
 	struct program *p = arg;
 
-	/* The server's own sessions take a moment to see the change as well. */
-	uv_timer_start(&p->reload, on_reload, RELOAD_DEBOUNCE_MS, 0);
+	if (p->dispatcher.control != NULL)
+		control_reload(p->dispatcher.control);
 }
 
 /* ---- the end ---- */
@@ -297,6 +252,7 @@ on_terminate(void *arg)
 	if (d->stopping)
 		return;
 	d->stopping = true;
+	control_stop(d->control);
 	log_info("dispatcher %s stops with %u effects under way", d->name, lanes_busy(&d->lanes));
 	claiming_stop(p->claiming);
 	job_release_unsent(d);
@@ -315,18 +271,8 @@ timer_init(struct program *p, uv_timer_t *timer)
 static bool
 set_up(struct program *p)
 {
-	static const char *const channels[] = {channel, NULL};
 	struct dispatcher *d = &p->dispatcher;
 	struct loop_handlers handlers = {on_terminate, on_hangup_signal, p};
-	struct db_options options = {
-		.target_count = p->options.target_count,
-		.connections = 1,
-		.max_queued = MAX_QUEUED_CONTROL,
-		.channels = channels,
-		.notified = notified,
-		.state = control_state,
-		.arg = p,
-	};
 
 	memcpy(d->name, p->options.name, sizeof(d->name));
 	d->started_us = loop_now_us();
@@ -337,13 +283,11 @@ set_up(struct program *p)
 	if (d->loop == NULL)
 		return false;
 	timer_init(p, &p->tick);
-	timer_init(p, &p->reload);
 	timer_init(p, &p->stop);
 	d->http = http_client_new(d->loop, CONNECTIONS_PER_HOST);
 	d->settling = settling_new(d, on_settled);
 	p->claiming = claiming_new(d);
-	memcpy(options.targets, p->options.targets, sizeof(options.targets));
-	d->control = db_new(d->loop, &options);
+	d->control = control_new(d->loop, &p->options, channel, &control_handlers, p);
 	if (d->http == NULL || d->settling == NULL || p->claiming == NULL || d->control == NULL)
 		return false;
 	uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
@@ -361,14 +305,12 @@ tear_down(struct program *p)
 		claiming_stop(p->claiming);
 	if (d->db != NULL)
 		db_close(d->db, 0);
-	if (d->control != NULL)
-		db_close(d->control, 0);
+	control_free(d->control);
 	claiming_free(p->claiming);
 	settling_free(d->settling);
 	if (d->http != NULL)
 		http_client_free(d->http);
 	uv_close((uv_handle_t *) &p->tick, NULL);
-	uv_close((uv_handle_t *) &p->reload, NULL);
 	uv_close((uv_handle_t *) &p->stop, NULL);
 	loop_free(d->loop);
 	lanes_free(&d->lanes);

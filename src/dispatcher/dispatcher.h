@@ -14,6 +14,7 @@
 #include "dispatcher/settings.h"
 #include "dispatcher/sql.h"
 
+struct control;
 struct db;
 struct http_client;
 struct job;
@@ -37,7 +38,7 @@ struct dispatcher_counters
 struct dispatcher
 {
 	struct loop *loop;
-	struct db *control; /* settings, notifications, sweeps, reports */
+	struct control *control; /* settings, notifications, sweeps, reports */
 	struct db *db; /* claim and settle, each on a connection of its own */
 	struct http_client *http;
 	char name[64];

@@ -130,6 +130,9 @@ on_answer(struct job *job, const struct http_reply *reply)
 	else if ((answer.fault != ODOO_ACCESS_DENIED && answer.fault != ODOO_SESSION_EXPIRED) ||
 			 !odoo_connect_again(job))
 	{
+		/* Something in front of Odoo has answered: all that is known is the status. */
+		if (answer.fault != ODOO_OK && answer.text[0] == '\0' && reply->status != 200)
+			snprintf(answer.text, sizeof(answer.text), "HTTP %d", reply->status);
 		odoo_script_answer(o->script, &answer);
 		odoo_step(job);
 	}

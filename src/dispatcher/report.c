@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "net/db.h"
+#include "program/control.h"
 #include "program/version.h"
 
 #define TIMEOUT_MS 5000
@@ -63,7 +64,7 @@ dispatcher_report(struct dispatcher *d, bool connected, uint64_t now_us)
 							json_object_to_json_string_ext(report, JSON_C_TO_STRING_PLAIN)};
 
 	in_flight = true;
-	db_query(d->control, 0, d->sql.texts[DISPATCHER_SQL_REPORT], 3, values, TIMEOUT_MS, on_reported,
-			 NULL);
+	db_query(control_db(d->control), 0, d->sql.texts[DISPATCHER_SQL_REPORT], 3, values, TIMEOUT_MS,
+			 on_reported, NULL);
 	json_object_put(report);
 }

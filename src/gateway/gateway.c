@@ -22,18 +22,15 @@
 #include "net/http_client.h"
 #include "net/log.h"
 #include "net/loop.h"
+#include "program/control.h"
 #include "program/options.h"
-#include "program/sql.h"
 #include "program/version.h"
 
 #define CLOCK_MS 20
-#define RELOAD_DEBOUNCE_MS 300
-#define RETRY_MS 2000
 #define QUERY_TIMEOUT_MS 10000
 #define STOP_STEP_MS 20
 #define STOP_STEPS 20 /* 0.4 s */
 #define MAX_QUEUED (32 * 1024 * 1024)
-#define MAX_QUEUED_CONTROL (1024 * 1024)
 #define CONNECTIONS_BESIDE_CALLS 512
 #define MAX_CONNECTIONS 16384
 #define REQUEST_TIMEOUT_S 20
@@ -45,16 +42,14 @@ struct program
 {
 	struct gateway gateway; /* first: the two share an address */
 	struct options options;
+	struct settings fresh; /* being read */
 	uv_timer_t clock; /* drives calls; stands still while there are none */
 	uv_timer_t report;
-	uv_timer_t reload; /* debounces, and tries again */
 	uv_timer_t stop;
 	unsigned stop_steps;
 	bool clock_runs;
-	bool settings_asked;
 	bool config_asked;
 	bool config_stale; /* changed while it was being read */
-	bool no_extension_logged;
 	int status;
 };
 
@@ -144,8 +139,8 @@ load_config(struct program *p)
 	if (p->config_asked || p->gateway.sql.texts[SQL_CONFIG] == NULL)
 		return;
 	p->config_asked = true;
-	db_query(p->gateway.control, 0, p->gateway.sql.texts[SQL_CONFIG], 0, NULL, QUERY_TIMEOUT_MS,
-			 config_read, p);
+	db_query(control_db(p->gateway.control), 0, p->gateway.sql.texts[SQL_CONFIG], 0, NULL,
+			 QUERY_TIMEOUT_MS, config_read, p);
 }
 
 /* ---- settings ---- */
@@ -271,72 +266,23 @@ apply_settings(struct program *p, const struct settings *fresh, const char *sche
 }
 
 static void
-settings_read(void *arg, const struct db_reply *reply)
+settings_begin(void *arg)
 {
-	struct program *p = arg;
-	struct settings fresh;
-	struct va_error err = {""};
-	const char *schema = NULL;
-
-	p->settings_asked = false;
-	if (reply->outcome != DB_OK)
-	{
-		log_warning("the settings could not be read: %s", reply->message);
-		return;
-	}
-	settings_default(&fresh);
-	for (int i = 0; i < PQntuples(reply->result); i++)
-	{
-		const char *name = PQgetvalue(reply->result, i, 0);
-		const char *value = PQgetvalue(reply->result, i, 1);
-
-		if (strcmp(name, "schema") == 0)
-			schema = value;
-		else if (!settings_set(&fresh, name, value, &err))
-			log_warning("a setting is ignored: %s", err.text);
-	}
-	if (schema != NULL)
-	{
-		p->no_extension_logged = false;
-		apply_settings(p, &fresh, schema);
-		return;
-	}
-	if (!p->no_extension_logged)
-		log_write(LOG_LEVEL_WARNING,
-				  &(struct log_context){.hint = "CREATE EXTENSION voiceagent in that database."},
-				  "the database has no extension voiceagent; waiting for it");
-	p->no_extension_logged = true;
+	settings_default(&((struct program *) arg)->fresh);
 }
 
-/* Reads the settings; as long as there are none to work with, tries again. */
-static void
-on_reload(uv_timer_t *timer)
+static bool
+settings_take(void *arg, const char *name, const char *value, struct va_error *err)
 {
-	struct program *p = timer->data;
-	struct gateway *g = &p->gateway;
-
-	uv_timer_stop(timer);
-	if (g->stopping)
-		return;
-	if (g->control_connected && !p->settings_asked)
-	{
-		p->settings_asked = true;
-		db_query(g->control, 0, program_sql_settings, 0, NULL, QUERY_TIMEOUT_MS, settings_read, p);
-	}
-	if (g->db == NULL)
-		uv_timer_start(timer, on_reload, RETRY_MS, 0);
+	return settings_set(&((struct program *) arg)->fresh, name, value, err);
 }
 
 static void
-control_state(void *arg, bool connected)
+settings_apply(void *arg, const char *schema)
 {
 	struct program *p = arg;
 
-	p->gateway.control_connected = connected;
-	log_debug("control connection: %s", connected ? "up" : "down");
-	/* Settings and credentials may have changed while we could not hear of it. */
-	if (connected)
-		uv_timer_start(&p->reload, on_reload, 0, 0);
+	apply_settings(p, &p->fresh, schema);
 }
 
 static void
@@ -347,13 +293,16 @@ notified(void *arg, const char *channel, const char *payload)
 		load_config(arg);
 }
 
+static const struct control_handlers control_handlers = {settings_begin, settings_take,
+														 settings_apply, notified};
+
 static void
 on_hangup_signal(void *arg)
 {
 	struct program *p = arg;
 
-	/* The server's own sessions take a moment to see the change as well. */
-	uv_timer_start(&p->reload, on_reload, RELOAD_DEBOUNCE_MS, 0);
+	if (p->gateway.control != NULL)
+		control_reload(p->gateway.control);
 }
 
 /* ---- the end ---- */
@@ -381,6 +330,7 @@ on_terminate(void *arg)
 	if (g->stopping)
 		return;
 	g->stopping = true;
+	control_stop(g->control);
 	log_info("gateway %s stops with %u calls", g->name, g->call_count);
 	if (g->server != NULL)
 		http_server_close(g->server);
@@ -401,18 +351,8 @@ timer_init(struct program *p, uv_timer_t *timer)
 static bool
 set_up(struct program *p)
 {
-	static const char *const channels[] = {config_channel, NULL};
 	struct gateway *g = &p->gateway;
 	struct loop_handlers handlers = {on_terminate, on_hangup_signal, p};
-	struct db_options options = {
-		.target_count = p->options.target_count,
-		.connections = 1,
-		.max_queued = MAX_QUEUED_CONTROL,
-		.channels = channels,
-		.notified = notified,
-		.state = control_state,
-		.arg = p,
-	};
 
 	memcpy(g->name, p->options.name, sizeof(g->name));
 	g->started_us = loop_now_us();
@@ -422,11 +362,9 @@ set_up(struct program *p)
 		return false;
 	timer_init(p, &p->clock);
 	timer_init(p, &p->report);
-	timer_init(p, &p->reload);
 	timer_init(p, &p->stop);
 	g->http = http_client_new(g->loop, ENGINE_CONNECTIONS);
-	memcpy(options.targets, p->options.targets, sizeof(options.targets));
-	g->control = db_new(g->loop, &options);
+	g->control = control_new(g->loop, &p->options, config_channel, &control_handlers, p);
 	if (g->http == NULL || g->control == NULL)
 		return false;
 	uv_timer_start(&p->report, on_report, REPORT_TURN_MS, REPORT_TURN_MS);
@@ -443,14 +381,12 @@ tear_down(struct program *p)
 	call_shutdown_all(g);
 	if (g->db != NULL)
 		db_close(g->db, 0);
-	if (g->control != NULL)
-		db_close(g->control, 0);
+	control_free(g->control);
 	call_tick_all(g, loop_now_us());
 	if (g->http != NULL)
 		http_client_free(g->http);
 	uv_close((uv_handle_t *) &p->clock, NULL);
 	uv_close((uv_handle_t *) &p->report, NULL);
-	uv_close((uv_handle_t *) &p->reload, NULL);
 	uv_close((uv_handle_t *) &p->stop, NULL);
 	loop_free(g->loop);
 	credentials_wipe(&g->credentials);

@@ -19,6 +19,7 @@
 #include "gateway/urls.h"
 
 struct call;
+struct control;
 struct db;
 struct http_client;
 struct http_server;
@@ -65,7 +66,7 @@ struct counters
 struct gateway
 {
 	struct loop *loop;
-	struct db *control; /* one connection: settings, credentials, notifications, reports */
+	struct control *control; /* one connection: settings, credentials, notifications, reports */
 	struct db *db; /* the calls' connections; NULL before the settings were read */
 	struct http_client *http;
 	struct http_server *server;
@@ -87,7 +88,6 @@ struct gateway
 	uint64_t started_us;
 	char name[64];
 	bool db_connected;
-	bool control_connected;
 	bool stopping; /* no new calls */
 	bool stopped; /* the connections are being closed: nothing may be queued any more */
 };

@@ -10,6 +10,7 @@
 #include "gateway/call.h"
 #include "gateway/text.h"
 #include "net/db.h"
+#include "program/control.h"
 #include "program/version.h"
 
 #define QUIET_TURNS 5
@@ -91,7 +92,7 @@ report_tick(struct gateway *g, uint64_t now_us)
 	struct text t = {0};
 
 	state.quiet++;
-	if (state.in_flight || g->db == NULL || !g->control_connected ||
+	if (state.in_flight || g->db == NULL || !control_connected(g->control) ||
 		(!changed && state.quiet < QUIET_TURNS))
 		return;
 	report_text(&t, g, now_us);
@@ -103,7 +104,8 @@ report_tick(struct gateway *g, uint64_t now_us)
 		state.told_calls = g->call_count;
 		state.quiet = 0;
 		state.in_flight = true;
-		db_query(g->control, 0, g->sql.texts[SQL_REPORT], 2, values, TIMEOUT_MS, reported, g);
+		db_query(control_db(g->control), 0, g->sql.texts[SQL_REPORT], 2, values, TIMEOUT_MS,
+				 reported, g);
 	}
 	text_free(&t);
 }

@@ -24,6 +24,7 @@
 #include "net/db.h"
 #include "net/log.h"
 #include "net/loop.h"
+#include "program/control.h"
 
 #define IDEMPOTENCY_MAX 200
 #define QUERY_MAX 1000
@@ -121,7 +122,7 @@ turn_away(struct gateway *g, struct http_exchange *ex, enum rejection why, int s
 static void
 answer_health(struct gateway *g, struct http_exchange *ex)
 {
-	bool good = g->db_connected && g->control_connected && !g->stopping;
+	bool good = g->db_connected && control_connected(g->control) && !g->stopping;
 	char body[256];
 
 	snprintf(

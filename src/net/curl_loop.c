@@ -235,19 +235,21 @@ curl_loop_remove(struct curl_loop *curl, CURL *easy)
 	restore_signals(&before);
 }
 
+bool
+curl_ready(void)
+{
+	static bool initialised;
+
+	initialised = initialised || curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+	return initialised;
+}
+
 struct curl_loop *
 curl_loop_new(struct loop *loop, unsigned max_per_host, curl_loop_finished finished, void *arg)
 {
-	static bool initialised;
 	struct curl_loop *curl = calloc(1, sizeof(*curl));
 
-	if (!initialised && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-	{
-		free(curl);
-		return NULL;
-	}
-	initialised = true;
-	if (curl == NULL || (curl->timer = calloc(1, sizeof(*curl->timer))) == NULL ||
+	if (!curl_ready() || curl == NULL || (curl->timer = calloc(1, sizeof(*curl->timer))) == NULL ||
 		(curl->multi = curl_multi_init()) == NULL)
 	{
 		if (curl != NULL)

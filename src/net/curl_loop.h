@@ -1,5 +1,6 @@
 /*
- * curl_loop.h: libcurl's multi interface on our loop, for the clients of HTTP and of SMTP.
+ * curl_loop.h: libcurl's multi interface on our loop, for the client of HTTP, and what the client of
+ * SMTP has in common with it.
  *
  * Not for use outside net.
  */
@@ -15,6 +16,9 @@ struct curl_loop;
 /* A transfer is over. Called from within curl: no function of this file and nothing of curl may be
  * called, so the client notes it and acts in a turn of its own. */
 typedef void (*curl_loop_finished)(void *arg, CURL *easy, CURLcode result);
+
+/* curl is initialised, once for the program; false: it cannot be used. */
+bool curl_ready(void);
 
 /* NULL when out of memory, or curl cannot be used. */
 struct curl_loop *curl_loop_new(struct loop *loop, unsigned max_per_host,

@@ -1,36 +1,54 @@
 /*
  * smtp_client.c: see smtp_client.h.
  *
+ * Each mail has a thread: libcurl waits for the reply to a mail's text, and for the one to QUIT, without
+ * going back to its caller (its documentation lists this among the known restrictions of SMTP), and a
+ * server that takes its time there would hold up the loop and everything else on it.
+ *
  * Whether a mail that got no answer was accepted is decided by two facts: the server had asked for
  * the text (354), and curl has taken the last byte of it. Before that nothing was accepted; after it
- * nobody knows, unless another code followed.
+ * nobody knows, unless the next reply refuses it. (Nonsense is no refusal, and neither is what is
+ * answered to the QUIT that curl says when it has waited long enough.)
  */
 #include "net/smtp_client.h"
 
 #include <curl/curl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <uv.h>
 
 #include "net/curl_loop.h"
+#include "net/loop.h"
 #include "net/loop_internal.h"
 
 #define WORDS_SIZE 1000
+#define MAX_THREADS 64
 #define MAX_PER_HOST 8
 #define GO_AHEAD 354
+/* How long curl may go on after the time is up: it says QUIT then, and waits. */
+#define GRACE_MS 500
+/* How long the end of the loop waits for threads; curl looks every second whether it is wanted. */
+#define LEAVING_MS 3000
 
+/* Touched by the loop alone, but for mutex and async. */
 struct smtp_client
 {
 	struct garbage garbage;
 	struct loop *loop;
-	struct curl_loop *curl;
-	struct smtp_call *calls;
-	struct deadline telling;
+	struct smtp_call *calls; /* the oldest last */
+	unsigned threads;
+	uv_mutex_t mutex; /* of what a call shares with its thread */
+	uv_async_t *async; /* a thread is done */
+	struct deadline starting;
 	struct loop_member member;
 	bool freed;
 };
 
+/* A thread has its call for itself, but for what the mutex guards. */
 struct smtp_call
 {
 	struct smtp_call *next, *prev;
@@ -38,17 +56,24 @@ struct smtp_call
 	CURL *easy;
 	struct curl_slist *to;
 	struct curl_guard guard;
-	char *message;
-	size_t len, at;
+	char server[300]; /* host and port */
+	uint64_t until_ms;
+	uv_thread_t thread;
+	bool started; /* it has one */
+	bool cancelled; /* nobody waits for it. Guarded by the mutex, as all up to `finished` */
 	bool read_whole;
 	bool asked; /* the server wants the text: 354 came */
+	bool answered; /* a reply has followed it, with this code */
+	int answer_code;
+	bool finished;
+	char *message;
+	size_t len, at;
 	char words[WORDS_SIZE];
 	size_t words_len;
 	int words_code;
 	bool words_end; /* the reply that `words` holds is complete */
 	char refusal[WORDS_SIZE]; /* the last reply of 4xx or 5xx: a good-bye may follow it */
 	int refusal_code;
-	bool finished;
 	CURLcode result;
 	char error[CURL_ERROR_SIZE];
 	smtp_done done;
@@ -63,12 +88,45 @@ on_read(char *into, size_t size, size_t count, void *arg)
 	struct smtp_call *call = arg;
 	size_t room = size * count;
 	size_t len = call->len - call->at < room ? call->len - call->at : room;
+	bool cancelled;
 
 	memcpy(into, call->message + call->at, len);
 	call->at += len;
-	if (call->at == call->len)
+	/* Either the last byte went out before it was cancelled, or it never does. */
+	uv_mutex_lock(&call->client->mutex);
+	cancelled = call->cancelled;
+	if (call->at == call->len && !cancelled)
 		call->read_whole = true;
-	return len;
+	uv_mutex_unlock(&call->client->mutex);
+	return cancelled ? CURL_READFUNC_ABORT : len;
+}
+
+/* About once a second, also while curl waits on its own. */
+static int
+on_progress(void *arg, curl_off_t total_in, curl_off_t in, curl_off_t total_out, curl_off_t out)
+{
+	struct smtp_call *call = arg;
+	bool cancelled;
+
+	(void) total_in, (void) in, (void) total_out, (void) out;
+	uv_mutex_lock(&call->client->mutex);
+	cancelled = call->cancelled;
+	uv_mutex_unlock(&call->client->mutex);
+	return cancelled || uv_hrtime() / 1000000 > call->until_ms + GRACE_MS;
+}
+
+static void
+note_code(struct smtp_call *call, int code)
+{
+	uv_mutex_lock(&call->client->mutex);
+	if (call->asked && !call->answered)
+	{
+		call->answered = true;
+		call->answer_code = code;
+	}
+	if (code == GO_AHEAD)
+		call->asked = true;
+	uv_mutex_unlock(&call->client->mutex);
 }
 
 /* A line of a reply: "250-first", "250 last". */
@@ -84,8 +142,7 @@ on_line(char *data, size_t size, size_t count, void *arg)
 		text--;
 	for (size_t i = 0; i < 3 && i < text && data[i] >= '0' && data[i] <= '9'; i++)
 		code = code * 10 + data[i] - '0';
-	if (code == GO_AHEAD)
-		call->asked = true;
+	note_code(call, code);
 	if (call->words_end)
 		call->words_len = 0;
 	if (call->words_len > 0 && call->words_len < sizeof(call->words) - 1)
@@ -116,6 +173,17 @@ on_body(char *data, size_t size, size_t count, void *arg)
 /* --- the end of a call --- */
 
 static void
+free_call(struct smtp_call *call)
+{
+	if (call->easy != NULL)
+		curl_easy_cleanup(call->easy);
+	curl_slist_free_all(call->to);
+	free(call->message);
+	free(call);
+}
+
+/* Out of the list, once its thread (if it had one) is done. */
+static void
 detach_call(struct smtp_call *call)
 {
 	if (call->prev != NULL)
@@ -125,16 +193,11 @@ detach_call(struct smtp_call *call)
 	if (call->next != NULL)
 		call->next->prev = call->prev;
 	call->next = call->prev = NULL;
-	curl_loop_remove(call->client->curl, call->easy);
-}
-
-static void
-free_call(struct smtp_call *call)
-{
-	curl_easy_cleanup(call->easy);
-	curl_slist_free_all(call->to);
-	free(call->message);
-	free(call);
+	if (call->started)
+	{
+		uv_thread_join(&call->thread);
+		call->client->threads--;
+	}
 }
 
 static const char *
@@ -147,6 +210,7 @@ error_words(const struct smtp_call *call)
 		case CURLE_OK: return NULL;
 		case CURLE_COULDNT_RESOLVE_HOST: return "name not found";
 		case CURLE_COULDNT_CONNECT: return "connection refused or unreachable";
+		case CURLE_ABORTED_BY_CALLBACK:
 		case CURLE_OPERATION_TIMEDOUT:
 			return call->words_code == 0 ? "timed out connecting"
 										 : "timed out waiting for the answer";
@@ -162,11 +226,11 @@ error_words(const struct smtp_call *call)
 	}
 }
 
-/* No other answer than the request for the text, and all of the text went out. */
+/* All of the text went out, and the server has not said that it does not take it. */
 static bool
 in_doubt(const struct smtp_call *call)
 {
-	return call->asked && call->read_whole && call->words_code == GO_AHEAD;
+	return call->asked && call->read_whole && call->answer_code < 400;
 }
 
 static void
@@ -185,39 +249,112 @@ tell(struct smtp_call *call)
 	call->done(call->arg, &reply);
 }
 
-static void
-on_telling(void *arg)
+/* One that is over, cancelled or not; NULL: none. */
+static struct smtp_call *
+find_finished(struct smtp_client *client)
 {
-	struct smtp_client *client = arg;
+	struct smtp_call *found = NULL;
 
-	while (!client->freed)
+	uv_mutex_lock(&client->mutex);
+	for (struct smtp_call *call = client->calls; call != NULL; call = call->next)
 	{
-		struct smtp_call *found = NULL;
-
-		for (struct smtp_call *call = client->calls; call != NULL; call = call->next)
-		{
-			if (call->finished)
-				found = call;
-		}
-		if (found == NULL)
-			return;
-		detach_call(found);
-		tell(found);
-		free_call(found);
+		if (call->finished)
+			found = call;
 	}
+	uv_mutex_unlock(&client->mutex);
+	return found;
+}
+
+static void start_waiting(void *arg);
+
+static void
+collect(struct smtp_client *client)
+{
+	struct smtp_call *call;
+
+	while (!client->freed && (call = find_finished(client)) != NULL)
+	{
+		detach_call(call);
+		if (!call->cancelled)
+			tell(call);
+		free_call(call);
+	}
+	if (!client->freed)
+		start_waiting(client);
 }
 
 static void
-on_finished(void *arg, CURL *easy, CURLcode result)
+on_async(uv_async_t *async)
+{
+	collect(async->data);
+}
+
+/* --- threads --- */
+
+static void
+perform(void *arg)
+{
+	struct smtp_call *call = arg;
+	CURLcode result = curl_easy_perform(call->easy);
+
+	curl_easy_cleanup(call->easy);
+	call->easy = NULL;
+	call->result = result;
+	uv_mutex_lock(&call->client->mutex);
+	call->finished = true;
+	/* Within the mutex: the client may be gone as soon as all are known to be done. */
+	uv_async_send(call->client->async);
+	uv_mutex_unlock(&call->client->mutex);
+}
+
+/* Gives a call its thread; false: it cannot have one. Signals are for the loop's thread alone. */
+static bool
+start(struct smtp_call *call)
+{
+	uint64_t now_ms = uv_hrtime() / 1000000;
+	sigset_t all, before;
+
+	if (now_ms >= call->until_ms || curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS,
+													 (long) (call->until_ms - now_ms)) != CURLE_OK)
+		return false;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	call->started = uv_thread_create(&call->thread, perform, call) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	call->client->threads += call->started;
+	return call->started;
+}
+
+static bool
+has_room(const struct smtp_call *wanted)
+{
+	unsigned there = 0;
+
+	for (struct smtp_call *call = wanted->client->calls; call != NULL; call = call->next)
+		there += call->started && strcmp(call->server, wanted->server) == 0;
+	return wanted->client->threads < MAX_THREADS && there < MAX_PER_HOST;
+}
+
+/* The oldest first. One whose time is up before its turn has come was not sent. */
+static void
+start_waiting(void *arg)
 {
 	struct smtp_client *client = arg;
-	struct smtp_call *call = NULL;
+	struct smtp_call *call = client->calls;
+	bool over = false;
 
-	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &call);
-	call->finished = true;
-	call->result = result;
-	if (!deadline_is_set(&client->telling))
-		deadline_set(client->loop, &client->telling, 0, on_telling, client);
+	while (call != NULL && call->next != NULL)
+		call = call->next;
+	for (; call != NULL; call = call->prev)
+	{
+		if (call->started || call->finished || !has_room(call) || start(call))
+			continue;
+		call->result = CURLE_OPERATION_TIMEDOUT;
+		call->finished = true;
+		over = true;
+	}
+	if (over)
+		uv_async_send(client->async);
 }
 
 /* --- requests --- */
@@ -258,6 +395,7 @@ set_server(struct smtp_call *call, const struct smtp_options *o)
 
 	if (o->host[0] == '\0' || strlen(o->host) > 253 || o->host[strspn(o->host, host_chars)] != '\0')
 		return false;
+	snprintf(call->server, sizeof(call->server), "%s:%u", o->host, o->port);
 	snprintf(url, sizeof(url), "%s://%s%s%s:%u", o->security == SMTP_TLS ? "smtps" : "smtp",
 			 v6 ? "[" : "", o->host, v6 ? "]" : "", o->port);
 	if (getenv("SSL_CERT_FILE") != NULL)
@@ -296,9 +434,10 @@ set_transfer(struct smtp_call *call, const struct smtp_options *o)
 	good &= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
 	good &=
 		curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) o->connect_timeout_ms) == CURLE_OK;
-	good &= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) o->timeout_ms) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_XFERINFODATA, call) == CURLE_OK;
+	good &= curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L) == CURLE_OK;
 	good &= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error) == CURLE_OK;
-	good &= curl_easy_setopt(easy, CURLOPT_PRIVATE, call) == CURLE_OK;
 	return good;
 }
 
@@ -318,6 +457,7 @@ smtp_client_send(struct smtp_client *client, const struct smtp_options *options,
 	call->arg = arg;
 	call->message = options->message;
 	call->len = options->message_len;
+	call->until_ms = uv_hrtime() / 1000000 + options->timeout_ms;
 	call->easy = curl_easy_init();
 	if (call->easy == NULL || !set_server(call, options) || !set_envelope(call, options) ||
 		!set_transfer(call, options))
@@ -329,18 +469,27 @@ smtp_client_send(struct smtp_client *client, const struct smtp_options *options,
 	if (call->next != NULL)
 		call->next->prev = call;
 	client->calls = call;
-	curl_loop_add(client->curl, call->easy);
+	if (!deadline_is_set(&client->starting))
+		deadline_set(client->loop, &client->starting, 0, start_waiting, client);
 	return call;
 }
 
 bool
 smtp_client_cancel(struct smtp_call *call)
 {
-	/* Accepted, and not told yet, is told by nobody else. */
-	bool doubtful = in_doubt(call) || (call->finished && call->result == CURLE_OK);
+	struct smtp_client *client = call->client;
+	bool doubtful;
 
-	detach_call(call);
-	free_call(call);
+	uv_mutex_lock(&client->mutex);
+	call->cancelled = true;
+	/* Accepted, and not told yet, is told by nobody else. */
+	doubtful = in_doubt(call) || (call->finished && call->result == CURLE_OK);
+	uv_mutex_unlock(&client->mutex);
+	if (!call->started)
+	{
+		detach_call(call);
+		free_call(call);
+	}
 	return doubtful;
 }
 
@@ -358,24 +507,51 @@ smtp_client_new(struct loop *loop)
 	if (client == NULL)
 		return NULL;
 	client->loop = loop;
-	client->curl = curl_loop_new(loop, MAX_PER_HOST, on_finished, client);
-	if (client->curl == NULL)
+	client->async = calloc(1, sizeof(*client->async));
+	if (client->async == NULL || !curl_ready() || uv_mutex_init(&client->mutex) != 0)
 	{
+		free(client->async);
 		free(client);
 		return NULL;
 	}
+	uv_async_init(loop_uv(loop), client->async, on_async);
+	client->async->data = client;
 	loop_join(loop, &client->member, on_loop_ends, client);
 	return client;
+}
+
+static void
+on_async_closed(uv_handle_t *handle)
+{
+	free(handle);
 }
 
 void
 smtp_client_free(struct smtp_client *client)
 {
-	while (client->calls != NULL)
-		smtp_client_cancel(client->calls);
+	struct smtp_call *call;
+
 	client->freed = true;
 	loop_leave(&client->member);
-	deadline_clear(&client->telling);
-	curl_loop_free(client->curl);
+	deadline_clear(&client->starting);
+	for (struct smtp_call *next, *each = client->calls; each != NULL; each = next)
+	{
+		next = each->next;
+		smtp_client_cancel(each);
+	}
+	for (unsigned waited = 0; client->calls != NULL && waited < LEAVING_MS; waited += 10)
+	{
+		while ((call = find_finished(client)) != NULL)
+		{
+			detach_call(call);
+			free_call(call);
+		}
+		if (client->calls != NULL)
+			usleep(10000);
+	}
+	if (client->calls != NULL)
+		return; /* a look-up of a name that cannot be broken off: what its thread sees must stay */
+	uv_close((uv_handle_t *) client->async, on_async_closed);
+	uv_mutex_destroy(&client->mutex);
 	loop_free_later(client->loop, &client->garbage);
 }

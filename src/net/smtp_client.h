@@ -1,5 +1,5 @@
 /*
- * smtp_client.h: one mail to a mail server (RFC 5321), over libcurl's multi interface on the loop.
+ * smtp_client.h: one mail to a mail server (RFC 5321), over libcurl, in threads.
  *
  * TLS is verified. Each mail has a connection of its own: whether one that was left open may be used
  * with other credentials or another demand for TLS is a question that need not be asked so.

@@ -233,16 +233,21 @@ serve_faults(struct providers *p, struct http_exchange *ex, const struct http_re
 	json_object_put(spec);
 }
 
-static void
-note_fault(struct providers *p, const char *prefix, const struct provider_fault *fault,
-		   const struct http_request *req)
+const struct provider_fault *
+stand_in_strike(const struct stand_in_host *host, const char *prefix, const char *method,
+				const char *path)
 {
-	struct json_object *line = ledger_line(p->ledger, prefix, "fault");
+	const struct provider_fault *fault = provider_faults_strike(host->faults, prefix, method, path);
+	struct json_object *line;
 
-	json_put_text(line, "method", req->method);
-	json_put_text(line, "path", req->path);
+	if (fault == NULL)
+		return NULL;
+	line = ledger_line(host->ledger, prefix, "fault");
+	json_put_text(line, "method", method);
+	json_put_text(line, "path", path);
 	json_object_object_add(line, "fault", json_object_get(fault->spec));
-	ledger_write(p->ledger, line);
+	ledger_write(host->ledger, line);
+	return fault;
 }
 
 static void
@@ -265,9 +270,7 @@ serve(struct providers *p, size_t number, struct http_exchange *http,
 		abort();
 	ex->providers = p;
 	ex->http = http;
-	ex->fault = provider_faults_strike(p->faults, stand_in->prefix, req->method, request.path);
-	if (ex->fault != NULL)
-		note_fault(p, stand_in->prefix, ex->fault, req);
+	ex->fault = stand_in_strike(&p->host, stand_in->prefix, req->method, request.path);
 	if (ex->fault != NULL && ex->fault->cut == CUT_BEFORE)
 	{
 		http_cut(http, NULL, 0);
@@ -426,7 +429,7 @@ start(struct providers *p, const struct provider_arguments *a)
 		return false;
 	p->http = http_client_new(p->loop, 64);
 	snprintf(p->base_url, sizeof(p->base_url), "http://127.0.0.1:%u", port);
-	p->host = (struct stand_in_host){p->loop, p->http, p->ledger, p->base_url};
+	p->host = (struct stand_in_host){p->loop, p->http, p->ledger, p->faults, p->base_url};
 	for (size_t i = 0; i < MAX_STAND_INS && stand_ins[i] != NULL; i++)
 		p->selves[i] = stand_ins[i]->open(&p->host);
 	return p->http != NULL;

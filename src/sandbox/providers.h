@@ -15,6 +15,7 @@ extern const struct stand_in recordings_stand_in;
 extern const struct stand_in s3_stand_in;
 extern const struct stand_in sendgrid_stand_in;
 extern const struct stand_in sink_stand_in;
+extern const struct stand_in smtp_stand_in;
 extern const struct stand_in twilio_stand_in;
 
 #endif

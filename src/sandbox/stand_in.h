@@ -16,6 +16,8 @@
 
 struct loop;
 struct http_client;
+struct provider_fault;
+struct provider_faults;
 struct stand_in_exchange; /* one request awaiting its answer */
 
 struct stand_in_request
@@ -35,6 +37,7 @@ struct stand_in_host
 	struct loop *loop;
 	struct http_client *http; /* for callbacks to the product */
 	struct ledger *ledger;
+	struct provider_faults *faults;
 	const char *base_url; /* of the host: "http://127.0.0.1:4321" */
 };
 
@@ -54,6 +57,11 @@ extern const struct stand_in *const stand_ins[];
  * fault: "duplicate_callbacks", "reorder_callbacks", … : a stand-in says which it knows.) During
  * `request` only. */
 bool stand_in_flag(struct stand_in_exchange *ex, const char *name);
+
+/* For a stand-in with a socket of its own: the fault that strikes this, as the host finds it for
+ * HTTP, counted and in the ledger; NULL: none. */
+const struct provider_fault *stand_in_strike(const struct stand_in_host *host, const char *prefix,
+											 const char *method, const char *path);
 
 /* A request header by lower-case name, "" when absent; during `request` only. */
 const char *stand_in_header(struct stand_in_exchange *ex, const char *name);

@@ -382,15 +382,48 @@ on_messages(struct question *q)
 static void
 on_participants(struct question *q, const char *room)
 {
+	bool coaches = strcmp(webhook_value(&q->form, "Coaching"), "true") == 0;
+	struct twilio_room *there = twilio_room_find(q->api, room);
 	struct twilio_line *guest;
 
 	if (strcmp(q->request->method, "POST") != 0)
 		twilio_error(q->ex, 404, 20404, "The requested resource was not found");
+	else if (coaches &&
+			 (there == NULL ||
+			  twilio_room_member(there, webhook_value(&q->form, "CallSidToCoach")) == NULL))
+		twilio_error(q->ex, 400, 20001, "Nobody with this CallSidToCoach is in the conference");
 	else if (!twilio_refused(q->api, q->ex, &q->form, true))
 	{
 		guest = twilio_room_call(q->api, q->account, room, &q->form);
 		stand_in_answer_json(q->ex, 201, twilio_guest_json(guest));
 	}
+}
+
+/* "CF1/caller": whom to mute or to hold. The conference by its SID alone, the participant by label too. */
+static void
+on_participant(struct question *q, const char *path)
+{
+	char sid[40];
+	const char *slash = strstr(path, "/Participants/");
+	struct twilio_room *room;
+	struct twilio_line *member = NULL;
+
+	snprintf(sid, sizeof(sid), "%.*s", (int) (slash - path), path);
+	room = strncmp(sid, "CF", 2) == 0 ? twilio_room_find(q->api, sid) : NULL;
+	if (room != NULL)
+	{
+		char name[120];
+
+		snprintf(name, sizeof(name), "%s", slash + strlen("/Participants/"));
+		name[strcspn(name, ".")] = '\0';
+		member = twilio_room_member(room, name);
+	}
+	if (member == NULL || strcmp(q->request->method, "POST") != 0)
+		twilio_error(q->ex, 404, 20404, "The requested resource was not found");
+	else if (!twilio_member_update(member, &q->form))
+		twilio_error(q->ex, 400, 21205, "HoldUrl is not a valid URL");
+	else
+		stand_in_answer_json(q->ex, 200, twilio_guest_json(member));
 }
 
 static void
@@ -474,6 +507,9 @@ route(struct question *q)
 		on_call(q, name);
 	else if (is_resource(q->rest, "Conferences/", "/Participants.json", name))
 		on_participants(q, name);
+	else if (strncmp(q->rest, "Conferences/", 12) == 0 &&
+			 strstr(q->rest + 12, "/Participants/") != NULL)
+		on_participant(q, q->rest + 12);
 	else if (is_resource(q->rest, "Conferences/", ".json", name))
 		on_conference(q, name);
 	else if (is_resource(q->rest, "Recordings/", ".json", name) ||

@@ -67,6 +67,7 @@ struct twilio_line
 	struct caller *caller;
 	struct twilio_room *room;
 	bool duplicate; /* callbacks come twice */
+	bool muted, held; /* in its conference */
 	char recording[40];
 };
 
@@ -76,7 +77,9 @@ struct twilio_room
 	char sid[40], name[120], account[40];
 	struct twilio_line *host; /* the call that entered */
 	char callback[CALLER_URL];
+	char host_label[120];
 	struct twilio_line *guest;
+	struct twilio_line *coach; /* hears both, heard by whom it coaches */
 	unsigned sequence;
 	bool over;
 };
@@ -135,6 +138,10 @@ struct json_object *twilio_guest_json(const struct twilio_line *guest);
 /* Calls a person into the room, which is made when there is none. */
 struct twilio_line *twilio_room_call(struct twilio_api *api, const char *account, const char *name,
 									 struct webhook_form *form);
+/* Who is in the room under this SID or label; NULL: nobody. */
+struct twilio_line *twilio_room_member(const struct twilio_room *room, const char *name);
+/* Mutes, holds or lets go, as a participant's update says. False: it contradicts itself. */
+bool twilio_member_update(struct twilio_line *member, const struct webhook_form *form);
 void twilio_room_joined(struct twilio_line *guest);
 /* A call is over: so may be the room it was in. */
 void twilio_room_left(struct twilio_line *line);

@@ -1,8 +1,8 @@
 /*
  * twilio_rooms.c: see twilio_api.h.
  *
- * A conference has one call that entered by <Dial><Conference> and one person who was called into
- * it: more the product does not ask for. Source: twilio.com/docs/voice/api/conference-participant-
+ * A conference has one call that entered by <Dial><Conference>, one person who was called into it,
+ * and one who coaches: more the product does not ask for. Source: twilio.com/docs/voice/api/conference-participant-
  * resource, twilio.com/docs/voice/twiml/conference.
  */
 #include <stdio.h>
@@ -74,6 +74,8 @@ twilio_room_entered(struct caller *c, const struct twiml_node *conference)
 	struct twilio_room *r = room_for(line->api, line->account, conference->text);
 
 	r->host = line;
+	snprintf(r->host_label, sizeof(r->host_label), "%s",
+			 twiml_attr(conference, "participantLabel", ""));
 	line->room = r;
 	snprintf(r->callback, sizeof(r->callback), "%s", twiml_attr(conference, "statusCallback", ""));
 	tell(line->api, r, "participant-join", line->sid);
@@ -108,9 +110,52 @@ twilio_guest_json(const struct twilio_line *guest)
 				  guest->stage == LINE_TALKING ? "connected"
 				  : guest->stage == LINE_OVER  ? "complete"
 											   : "queued");
-	json_put_bool(o, "muted", false);
-	json_put_bool(o, "hold", false);
+	json_put_bool(o, "muted", guest->muted);
+	json_put_bool(o, "hold", guest->held);
+	json_put_bool(o, "coaching", guest == guest->room->coach);
+	json_put_text(o, "call_sid_to_coach", webhook_value(&guest->form, "CallSidToCoach"));
 	return o;
+}
+
+struct twilio_line *
+twilio_room_member(const struct twilio_room *r, const char *name)
+{
+	struct twilio_line *members[] = {r->host, r->guest, r->coach};
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+	{
+		struct twilio_line *m = members[i];
+		const char *label;
+
+		if (m == NULL || m->stage == LINE_OVER)
+			continue;
+		label = m == r->host ? r->host_label : webhook_value(&m->form, "Label");
+		if (strcmp(m->sid, name) == 0 || (label[0] != '\0' && strcmp(label, name) == 0))
+			return m;
+	}
+	return NULL;
+}
+
+bool
+twilio_member_update(struct twilio_line *m, const struct webhook_form *form)
+{
+	const char *muted = webhook_value(form, "Muted"), *held = webhook_value(form, "Hold");
+	const char *url = webhook_value(form, "HoldUrl");
+	struct json_object *line;
+
+	if (url[0] != '\0' && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+		return false;
+	/* Whatever is not "true" means no. */
+	if (muted[0] != '\0')
+		m->muted = strcmp(muted, "true") == 0;
+	if (held[0] != '\0')
+		m->held = strcmp(held, "true") == 0;
+	line = ledger_line(m->api->host->ledger, m->sid, "participant_updated");
+	json_put_bool(line, "muted", m->muted);
+	json_put_bool(line, "hold", m->held);
+	json_put_text(line, "hold_url", url);
+	ledger_write(m->api->host->ledger, line);
+	return true;
 }
 
 struct twilio_line *
@@ -121,7 +166,10 @@ twilio_room_call(struct twilio_api *api, const char *account, const char *name,
 	struct twilio_line *guest = twilio_line_new(api, account, form);
 
 	guest->room = r;
-	r->guest = guest;
+	if (strcmp(webhook_value(&guest->form, "Coaching"), "true") == 0)
+		r->coach = guest;
+	else
+		r->guest = guest;
 	return guest;
 }
 
@@ -135,14 +183,20 @@ twilio_room_joined(struct twilio_line *guest)
 void
 twilio_room_end(struct twilio_room *r, const char *why)
 {
-	struct twilio_line *host = r->host, *guest = r->guest;
+	struct twilio_line *host = r->host, *guest = r->guest, *coach = r->coach;
 
 	if (r->over)
 		return;
 	r->over = true;
 	if (host != NULL)
 		tell(host->api, r, "conference-end", NULL);
-	r->host = r->guest = NULL;
+	r->host = r->guest = r->coach = NULL;
+	if (coach != NULL)
+	{
+		coach->room = NULL;
+		if (coach->stage != LINE_OVER)
+			twilio_line_end(coach, why);
+	}
 	if (guest != NULL)
 		guest->room = NULL;
 	if (host != NULL)
@@ -165,6 +219,8 @@ twilio_room_left(struct twilio_line *line)
 		tell(line->api, r, "participant-leave", line->sid);
 	if (r->guest == line)
 		r->guest = NULL;
+	if (r->coach == line)
+		r->coach = NULL;
 	if (r->host == line)
 		r->host = NULL;
 	line->room = NULL;

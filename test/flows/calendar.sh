@@ -7,6 +7,8 @@
 . "$(dirname "$0")/../tools/tap.sh"
 # shellcheck source=../tools/providers.sh
 . "$(dirname "$0")/../tools/providers.sh"
+# shellcheck source=../tools/catalogue.sh
+. "$(dirname "$0")/../tools/catalogue.sh"
 
 outbox_start voiceagent.allow_private_urls=on || exit 1
 GOOGLE=$PROVIDERS_URL/google
@@ -77,53 +79,85 @@ all_over "$b"
 is 'a token that is refused is asked for anew' "$(did inserted "$b") $(ledger_count token robot@p.test)" '1 2'
 
 # ---- the catalogue of failures
-catalogue()
+CATALOGUE_FAULT='"prefix": "/google", "path": "/calendar/v3", "method": "POST"'
+catalogue_begin()
 {
-  local name=$1 fault=$2 outcome=$3 inserted=$4 user=$5
-  provider_faults_clear
-  [ -z "$fault" ] || provider_fault "{\"prefix\": \"/google\", $fault}"
   day=$((day + 10))
   c=$(book $day)
-  va_psql -c "UPDATE outbox SET run_at = now() WHERE appointment_id = '$c' AND state = 'later'"
-  all_over "$c" 60
-  is "$name: what became of it" "$(outbox_where "appointment:$c:0") $(did inserted "$c")" "$outcome $inserted"
-  matches "$name: what the user sees" "$(event "$c")" "$user"
+  key=appointment:$c:0
 }
-calendars='"path": "/calendar/v3", "method": "POST"'
+catalogue_wait()
+{
+  all_over "$c" 60
+}
+catalogue_happened()
+{
+  did inserted "$c"
+}
+catalogue_seen()
+{
+  event "$c"
+}
 reason()
 {
-  echo "$calendars, \"status\": $1, \"times\": 1, \"body\": \"{\\\"error\\\":{\\\"message\\\":\\\"$3\\\",\\\"errors\\\":[{\\\"reason\\\":\\\"$2\\\"}]}}\""
+  echo "\"status\": $1, \"body\": \"{\\\"error\\\":{\\\"message\\\":\\\"$3\\\",\\\"errors\\\":[{\\\"reason\\\":\\\"$2\\\"}]}}\""
 }
-catalogue bad-request "$(reason 400 invalid 'Invalid thing')" 'dead: failed 1' 0 '^Invalid thing\. Google does not take the event'
-catalogue unauthorized "$calendars, \"status\": 401, \"times\": 2" 'dead: failed 1' 0 'neither the old token nor a new one'
-catalogue forbidden "$(reason 403 forbidden Forbidden)" 'dead: failed 1' 0 '^Forbidden\. Share the calendar with'
-catalogue service-accounts "$(reason 403 forbiddenForServiceAccounts 'Service accounts cannot invite')" 'dead: failed 1' 0 'domain-wide delegation'
-catalogue rate-limit "$(reason 403 rateLimitExceeded 'Rate Limit Exceeded')" 'done 2' 1 'team@g.test$'
-catalogue not-found "$(reason 404 notFound 'Not Found')" 'dead: failed 1' 0 '^Not Found\. There is no such calendar'
-catalogue limited "$calendars, \"status\": 429, \"retry_after\": 1, \"times\": 1" 'done 2' 1 'team@g.test$'
-catalogue error-after "$calendars, \"status\": 500, \"when\": \"after\", \"times\": 1" 'done 2' 1 'team@g.test$'
-catalogue unavailable "$calendars, \"status\": 503, \"times\": 1" 'done 2' 1 'team@g.test$'
-va_psql -c 'UPDATE outbox_queues SET blocked_until = NULL'
-catalogue slow "$calendars, \"slow_ms\": 60000, \"times\": 1" 'done 2' 1 'team@g.test$'
-catalogue cut-before "$calendars, \"cut\": \"before\", \"times\": 1" 'done 2' 1 'team@g.test$'
-catalogue cut-after "$calendars, \"cut\": \"after\", \"times\": 1" 'done 2' 1 'team@g.test$'
-catalogue cut-in-body "$calendars, \"cut\": \"body\", \"times\": 1" 'done 2' 1 'team@g.test$'
-catalogue garbage "$calendars, \"garbage\": true, \"times\": 1" 'done 2' 1 'team@g.test$'
-catalogue redirect "$calendars, \"redirect\": \"$GOOGLE/x\", \"times\": 1" 'dead: failed 1' 0 'has moved'
-provider_faults_clear
+there='\|team@g.test$'
+catalogue bad-request "$(reason 400 invalid 'Invalid thing')" 'dead: failed 1' 0 '^Invalid thing\. Google does not take the event' 'HTTP 400'
+catalogue unauthorized '"times": 2' 'dead: failed 1' 0 'neither the old token nor a new one' 'HTTP 401'
+catalogue forbidden "$(reason 403 forbidden Forbidden)" 'dead: failed 1' 0 '^Forbidden\. Share the calendar with' 'HTTP 403'
+catalogue service-accounts "$(reason 403 forbiddenForServiceAccounts 'Service accounts cannot invite')" 'dead: failed 1' 0 'domain-wide delegation' 'HTTP 403'
+catalogue rate-limit "$(reason 403 rateLimitExceeded 'Rate Limit Exceeded')" 'done 2' 1 "$there" 'did not happen: Rate Limit Exceeded'
+catalogue not-found "$(reason 404 notFound 'Not Found')" 'dead: failed 1' 0 '^Not Found\. There is no such calendar' 'HTTP 404'
+# What is there already is changed. (The first attempt had put it there, and its answer was lost.)
+catalogue conflict "$(reason 409 duplicate 'The requested identifier already exists.'), \"when\": \"after\"" 'done 1' 1 "$there" 'attempt 1 succeeded'
+is 'conflict: the event is changed' "$(did patched "$c")" 1
+catalogue limited '' 'done 2' 1 "$there" 'did not happen: .*HTTP 429'
+catalogue limited-politely '' 'done 2' 1 "$there" 'did not happen: .*HTTP 429'
+catalogue error '' 'done 2' 1 "$there" 'HTTP 500'
+catalogue error-after '' 'done 2' 1 "$there" 'HTTP 500'
+catalogue unavailable '' 'done 2' 1 "$there" 'HTTP 503'
+catalogue slow '' 'done 2' 1 "$there" 'timed out waiting for the answer'
+catalogue cut-before '' 'done 2' 1 "$there" 'connection closed without an answer'
+catalogue cut-after '' 'done 2' 1 "$there" 'connection closed without an answer'
+catalogue cut-in-body '' 'done 2' 1 "$there" 'cut off'
+catalogue garbage '' 'done 2' 1 "$there" 'the answer'
+catalogue redirect '' 'dead: failed 1' 0 'has moved' 'HTTP 307'
+catalogue_whole Google
+
+# ---- its tokens, each failure at a time when a new one is needed
+CATALOGUE_FAULT='"prefix": "/google", "path": "/token"'
+CATALOGUE_PLACE=token
+expire()
+{
+  curl -sSf -o /dev/null -X POST --data-binary '{}' "$GOOGLE/sandbox/expire"
+}
+for name in limited limited-politely error unavailable slow cut-before cut-in-body garbage; do
+  expire
+  catalogue $name '' 'done 2' 1 "$there" 'attempt 1 \| did not happen: '
+done
+for name in unauthorized forbidden not-found conflict redirect; do
+  expire
+  catalogue $name '' 'dead: failed 1' 0 '^[a-z_ ]+ \(HTTP [34][0-9]+\)\. (Google does not take the service account|The credentials are known|Look at the address|The service )' 'HTTP [34]'
+done
+expire
+catalogue bad-request '"body": "{\"error\":\"invalid_grant\",\"error_description\":\"Invalid grant: account not found\"}"' 'dead: failed 1' 0 '^Invalid grant: account not found\. Google does not take the service account' 'HTTP 400'
+catalogue_whole 'Google, tokens'
+# shellcheck disable=SC2034 # (of the catalogue)
+CATALOGUE_PLACE=
 
 # ---- the service account
-curl -sSf -o /dev/null -X POST --data-binary '{}' "$GOOGLE/sandbox/expire"
+expire
 openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$VA_DIR/other.pem" 2>/dev/null
 account false "$VA_DIR/other.pem"
-catalogue wrong-key '' 'dead: failed 1' 0 '^Invalid JWT Signature\. Google does not take the service account'
+catalogue wrong-key '' 'dead: failed 1' 0 '^Invalid JWT Signature\. Google does not take the service account' ''
 account false
 va_psql -c "UPDATE tenants SET settings = jsonb_set(settings, '{google}', '{\"calendar_id\": \"team@g.test\", \"invite\": true}')"
-catalogue invites-without-delegation '' 'dead: failed 1' 0 '^Service accounts cannot invite.*"subject"'
+catalogue invites-without-delegation '' 'dead: failed 1' 0 '^Service accounts cannot invite.*"subject"' ''
 va_psql -c "UPDATE tenants SET settings = jsonb_set(settings, '{google}', '{\"calendar_id\": \"team@g.test\", \"invite\": true, \"subject\": \"boss@acme.test\"}')"
-catalogue not-delegated '' 'dead: failed 1' 0 'unauthorized to retrieve access tokens'
+catalogue not-delegated '' 'dead: failed 1' 0 'unauthorized to retrieve access tokens' ''
 account true
-catalogue delegated '' 'done 1' 1 'team@g.test$'
+catalogue delegated '' 'done 1' 1 'team@g.test$' ''
 matches 'Google has the people' "$(grep '"inserted"' "$PROVIDERS_LEDGER" | tail -n 1)" '"attendees":\[\{"email":"ann@example.test"\},\{"email":"eve@acme.test"\}\]'
 ok 'no key is in the log' eval "! grep -q 'PRIVATE KEY' '$VA_LOG'"
 done_testing

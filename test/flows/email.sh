@@ -7,6 +7,8 @@
 . "$(dirname "$0")/../tools/tap.sh"
 # shellcheck source=../tools/providers.sh
 . "$(dirname "$0")/../tools/providers.sh"
+# shellcheck source=../tools/catalogue.sh
+. "$(dirname "$0")/../tools/catalogue.sh"
 
 outbox_start voiceagent.gateway_workers=1 voiceagent.allow_private_urls=on || exit 1
 SENDGRID=$PROVIDERS_URL/sendgrid
@@ -55,46 +57,62 @@ matches 'with text, HTML and its marks' "$line" '"subject":"Grüße".*"type":"te
 link=$(sed 's/.*List-Unsubscribe":"<\([^>]*\)>.*/\1/' <<<"$line")
 matches 'and the way out' "$link" '/unsubscribe\?t='
 
-# ---- the catalogue of failures: one fault, what became of the effect, how often a mail was sent, what the user sees
-catalogue()
+# ---- the catalogue of failures
+CATALOGUE_FAULT='"prefix": "/sendgrid", "path": "/v3/mail"'
+catalogue_begin()
 {
-  local name=$1 fault=$2 where=$3 happened=$4 user=$5
-  provider_faults_clear
-  [ -z "$fault" ] || provider_fault "{\"prefix\": \"/sendgrid\", \"path\": \"/v3/mail\", $fault, \"times\": 1}"
   id=$(mail)
-  if [[ $where == *unknown* ]]; then
-    va_wait_for "SELECT count(*) = 1 FROM outbox WHERE attempt_key = 'notification:$id' AND state = 'unknown'" 20
-    matches "$name: meanwhile" "$(seen "$id")" 'It is not known whether|^sending'
-    va_psql -c "UPDATE outbox SET doubtful_since = now() - interval '1 day', run_at = now() WHERE attempt_key = 'notification:$id'"
-  fi
-  outbox_over "notification:$id" 40
-  is "$name: what became of it" "$(outbox_where "notification:$id")" "$where"
-  is "$name: how often it was sent" "$(mails_of "$id")" "$happened"
-  matches "$name: what the user sees" "$(seen "$id")" "$user"
+  key=notification:$id
 }
-catalogue bad-request '"status": 400, "body": "{\"errors\":[{\"message\":\"Bad thing\",\"field\":\"subject\"}]}"' 'dead: failed 1' 0 '^failed \| Bad thing \(subject\)\. SendGrid does not take the mail'
+# doubt: nobody tells what became of it, and after an hour a person is asked.
+catalogue_wait()
+{
+  if [ "$1" = doubt ]; then
+    va_wait_for "SELECT count(*) = 1 FROM outbox WHERE attempt_key = '$key' AND state = 'unknown'" 20
+    matches "meanwhile" "$(seen "$id")" '^sending \| It is not known whether this e-mail was sent'
+    va_psql -c "UPDATE outbox SET doubtful_since = now() - interval '1 day', run_at = now() WHERE attempt_key = '$key'"
+  fi
+  outbox_over "$key" 40
+}
+catalogue_happened()
+{
+  mails_of "$id"
+}
+catalogue_seen()
+{
+  seen "$id"
+}
+from()
+{
+  va_psql -c "UPDATE tenants SET settings = jsonb_set(settings, '{email,from}', '\"$1\"')"
+}
+catalogue bad-request '"body": "{\"errors\":[{\"message\":\"Bad thing\",\"field\":\"subject\"}]}"' 'dead: failed 1' 0 '^failed \| Bad thing \(subject\)\. SendGrid does not take the mail' 'HTTP 400'
+catalogue unauthorized '' 'dead: failed 1' 0 '^failed \| .*The API key is wrong' 'HTTP 401.*va_outbox_retry'
 api_key SG.revoked
-catalogue revoked '' 'dead: failed 1' 0 '^failed \| The provided authorization grant is invalid, expired, or revoked\. The API key is wrong'
+catalogue revoked '' 'dead: failed 1' 0 '^failed \| The provided authorization grant is invalid, expired, or revoked\. The API key is wrong' 'HTTP 401'
 api_key SG.noscope
-catalogue no-scope '' 'dead: failed 1' 0 '^failed \| access forbidden\. The API key lacks the scope'
+catalogue no-scope '' 'dead: failed 1' 0 '^failed \| access forbidden\. The API key lacks the scope' 'HTTP 403'
 api_key SG.one.two
-va_psql -c "UPDATE tenants SET settings = jsonb_set(settings, '{email,from}', '\"sales@unverified.test\"')"
-catalogue unverified '' 'dead: failed 1' 0 '^failed \| The from address does not match a verified Sender Identity. \(from\)'
-va_psql -c "UPDATE tenants SET settings = jsonb_set(settings, '{email,from}', '\"sales@acme.test\"')"
-catalogue not-found '"status": 404' 'dead: failed 1' 0 '^failed \| .*Look at the address'
-catalogue conflict '"status": 409' 'dead: failed 1' 0 '^failed \| '
-catalogue too-large '"status": 413' 'dead: failed 1' 0 '^failed \| .*30 MB'
-catalogue limited '"status": 429, "retry_after": 1' 'done 2' 1 '^sent$'
-catalogue limited-without-patience '"status": 429' 'done 2' 1 '^sent$'
-catalogue unavailable '"status": 503' 'done 2' 1 '^sent$'
-va_psql -c 'UPDATE outbox_queues SET blocked_until = NULL'
-catalogue error-after '"status": 500, "when": "after"' 'dead: unknown 1' 1 '^sending \| It is not known whether this e-mail was sent'
-catalogue slow '"slow_ms": 60000' 'dead: unknown 1' 1 'timed out waiting for the answer'
-catalogue cut-before '"cut": "before"' 'dead: unknown 1' 0 'connection closed without an answer'
-catalogue cut-after '"cut": "after"' 'dead: unknown 1' 1 'connection closed without an answer'
-catalogue garbage '"garbage": true' 'dead: unknown 1' 1 'the answer is not SendGrid'
-catalogue redirect "\"redirect\": \"$SENDGRID/elsewhere\"" 'dead: failed 1' 0 '^failed \| .*The service has moved'
-provider_faults_clear
+from sales@unverified.test
+catalogue unverified '' 'dead: failed 1' 0 '^failed \| The from address does not match a verified Sender Identity. \(from\)' ''
+from sales@acme.test
+catalogue forbidden '' 'dead: failed 1' 0 '^failed \| .*The API key lacks the scope' 'HTTP 403'
+catalogue not-found '' 'dead: failed 1' 0 '^failed \| .*Look at the address' 'HTTP 404'
+catalogue conflict '' 'dead: failed 1' 0 '^failed \| ' 'HTTP 409'
+catalogue too-large '"status": 413' 'dead: failed 1' 0 '^failed \| .*30 MB' 'HTTP 413'
+catalogue limited-politely '' 'done 2' 1 '^sent$' 'did not happen: .*HTTP 429'
+catalogue limited '' 'done 2' 1 '^sent$' 'did not happen: .*HTTP 429'
+catalogue unavailable '' 'done 2' 1 '^sent$' 'did not happen: .*HTTP 503'
+doubtful='^sending \| It is not known whether this e-mail was sent: .*'
+catalogue error '' 'dead: unknown 1' 0 "$doubtful" 'HTTP 500.*' doubt
+catalogue error-after '' 'dead: unknown 1' 1 "$doubtful" 'given to a person.*HTTP 500' doubt
+catalogue slow '' 'dead: unknown 1' 1 "${doubtful}timed out waiting for the answer" 'given to a person' doubt
+catalogue cut-before '' 'dead: unknown 1' 0 "${doubtful}connection closed without an answer" 'given to a person' doubt
+catalogue cut-after '' 'dead: unknown 1' 1 "${doubtful}connection closed without an answer" 'given to a person' doubt
+catalogue cut-in-body '"path": "/v3"' 'dead: unknown 1' 1 "$doubtful" 'given to a person' doubt
+catalogue garbage '' 'dead: unknown 1' 1 "${doubtful}the answer is not SendGrid" 'given to a person' doubt
+catalogue redirect '' 'dead: failed 1' 0 '^failed \| .*The service has moved' 'HTTP 307'
+catalogue_whole SendGrid
 
 # ---- events
 wait_gateway()

@@ -7,6 +7,8 @@
 . "$(dirname "$0")/../tools/tap.sh"
 # shellcheck source=../tools/providers.sh
 . "$(dirname "$0")/../tools/providers.sh"
+# shellcheck source=../tools/catalogue.sh
+. "$(dirname "$0")/../tools/catalogue.sh"
 
 outbox_start voiceagent.allow_private_urls=on || exit 1
 va_psql -c "UPDATE outbox_kinds SET timeout_ms = 3000, max_attempts = 4 WHERE kind IN ('hook.post', 'push.ntfy')" \
@@ -62,47 +64,47 @@ ok 'all three arrive when they are tried again' va_wait_for "SELECT count(*) = 0
 is 'and the hook is well' "$(hook_is)" 't|f|'
 is 'what failed told no hook of itself' "$(grep -c '"type":"outbox.dead"' "$PROVIDERS_LEDGER")" 0
 
-# catalogue NAME FAULT WHERE ARRIVED STORY [false: wait for the time named]
-catalogue()
+CATALOGUE_FAULT='"prefix": "/hooks"'
+catalogue_begin()
 {
-  provider_faults_clear
-  provider_fault "{\"prefix\": \"${6:-/hooks}\", $2}"
-  if [ "${6:-/hooks}" = /hooks ]; then
-    emit "$1"
-  else
-    key=$1 event=$1
-    va_psql -c "SELECT va_push((SELECT id FROM human_agents), 'Title', 'Hello', key => '$1')" >/dev/null
-  fi
-  over "$key" "${7:-true}"
-  is "$1: what became of it" "$(outbox_where "$key")" "$3"
-  [ "${6:-/hooks}" != /hooks ] || is "$1: how often it arrived" "$(ledger_count hook "$event")" "$4"
-  matches "$1: what the user sees" "$(outbox_story "$key")" "$5"
+  emit "$1"
 }
-catalogue bad-request '"status": 400, "times": 1, "body": "no such event"' 'dead: failed 1' 0 'no such event \(HTTP 400\)'
-catalogue unauthorized '"status": 401, "times": 1' 'dead: failed 1' 0 'HTTP 401'
-catalogue forbidden '"status": 403, "times": 1' 'dead: failed 1' 0 'HTTP 403'
-catalogue not-found '"status": 404, "times": 1' 'dead: failed 1' 0 'HTTP 404.*Look at the address'
-catalogue conflict '"status": 409, "times": 1' 'dead: failed 1' 0 'HTTP 409'
-catalogue limited '"status": 429, "times": 1' 'done 2' 1 'HTTP 429'
-catalogue limited-politely '"status": 429, "retry_after": 3, "times": 1' 'done 2' 1 'HTTP 429' /hooks false
-is 'limited-politely: after the time named' "$(va_psql -c "SELECT extract(epoch FROM h.started_at - a.ended_at) >= 3
-  FROM outbox_history h JOIN outbox_attempts a ON a.outbox_id = h.id WHERE h.attempt_key = '$key'")" t
-catalogue unavailable '"status": 503, "times": 1' 'done 2' 1 'HTTP 503'
-va_psql -c 'UPDATE outbox_queues SET blocked_until = NULL'
-catalogue error '"status": 500, "times": 1' 'done 2' 1 'server_error \(HTTP 500\)'
-catalogue error-after '"status": 500, "when": "after", "times": 1' 'done 2' 2 'server_error \(HTTP 500\)'
+# patient: what waits for its time is waited for.
+catalogue_wait()
+{
+  over "$key" "$([ "$1" != patient ] || echo false)"
+}
+catalogue_happened()
+{
+  ledger_count hook "$event"
+}
+catalogue_seen()
+{
+  hook_is
+}
+catalogue bad-request '"body": "no such event"' 'dead: failed 1' 0 '^t\|t\|no such event \(HTTP 400\)$' 'no such event \(HTTP 400\)'
+catalogue unauthorized '' 'dead: failed 1' 0 'HTTP 401' 'HTTP 401.*Look at the credentials'
+catalogue forbidden '' 'dead: failed 1' 0 'HTTP 403' 'HTTP 403'
+catalogue not-found '' 'dead: failed 1' 0 'HTTP 404' 'HTTP 404.*Look at the address'
+catalogue conflict '' 'dead: failed 1' 0 'HTTP 409' 'HTTP 409'
+catalogue limited '' 'done 2' 1 '^t\|f\|$' 'did not happen: .*HTTP 429'
+catalogue limited-politely '' 'done 2' 1 '^t\|f\|$' 'did not happen: .*HTTP 429' patient
+catalogue unavailable '' 'done 2' 1 '^t\|f\|$' 'did not happen: .*HTTP 503'
+catalogue error '' 'done 2' 1 '^t\|f\|$' 'server_error \(HTTP 500\)'
+catalogue error-after '' 'done 2' 2 '^t\|f\|$' 'server_error \(HTTP 500\)'
 is 'error-after: by the same id, so that it can be recognised' "$(grep -c "\"id\":\"$event\",\"event\":\"hook\"" "$PROVIDERS_LEDGER")" 2
-catalogue slow '"slow_ms": 60000, "times": 1' 'done 2' 2 'timed out waiting for the answer'
-catalogue cut-before '"cut": "before", "times": 1' 'done 2' 1 'connection closed without an answer'
-catalogue cut-after '"cut": "after", "times": 1' 'done 2' 2 'connection closed without an answer'
-catalogue cut-in-body '"cut": "body", "times": 1' 'done 2' 2 'answer cut off'
-catalogue garbage '"garbage": true, "times": 1' 'done 1' 1 'attempt 1 succeeded'
-catalogue redirect "\"redirect\": \"$PROVIDERS_URL/hooks/elsewhere\", \"times\": 1" 'dead: failed 1' 0 'HTTP 307.*Redirects are not followed'
-catalogue busy '"status": 408' 'dead: dead 4' 0 'dead letter'
-is 'after so many attempts the hook is known to fail' "$(hook_is)" 't|t|request_timeout (HTTP 408)'
+catalogue slow '' 'done 2' 2 '^t\|f\|$' 'timed out waiting for the answer'
+catalogue cut-before '' 'done 2' 1 '^t\|f\|$' 'connection closed without an answer'
+catalogue cut-after '' 'done 2' 2 '^t\|f\|$' 'connection closed without an answer'
+catalogue cut-in-body '' 'done 2' 2 '^t\|f\|$' 'answer cut off'
+catalogue garbage '' 'done 1' 1 '^t\|f\|$' 'attempt 1 succeeded'
+catalogue redirect '' 'dead: failed 1' 0 'HTTP 307' 'HTTP 307.*Redirects are not followed'
+catalogue_whole hooks
+catalogue busy '"status": 408, "times": 4' 'dead: dead 4' 0 '^t\|t\|request_timeout \(HTTP 408\)$' 'dead letter'
 
 # ---- end points that are left alone
 va_psql -c "UPDATE event_hooks SET failing_since = now() - interval '6 days'"
+provider_fault '{"prefix": "/hooks", "status": 408}'
 emit too-long
 over "$key"
 is 'five days of failure disable it' "$(hook_is)" 'f|t|request_timeout (HTTP 408)'
@@ -110,21 +112,43 @@ emit nobody
 is 'then it gets nothing' "$(outbox_where "$key")" ''
 is 'an event says so' "$(va_psql -c "SELECT count(*) FROM analytics_events WHERE event_type = 'hook_disabled'")" 1
 va_psql -c 'UPDATE event_hooks SET enabled = true, failing_since = NULL'
-catalogue gone '"status": 410, "times": 1' 'dead: failed 1' 0 'HTTP 410.*gone for good'
+catalogue gone '"status": 410' 'dead: failed 1' 0 '^f' 'HTTP 410.*gone for good'
 is 'who says that it is gone is believed' "$(va_psql -c 'SELECT enabled FROM event_hooks')" f
 
 # ---- phones
 va_psql -c "SELECT va_tenant_settings_set('$tenant', '{\"ntfy\": {\"base_url\": \"$PROVIDERS_URL/ntfy\"}}')" \
   -c "INSERT INTO human_agents (tenant_id, name, email, push_topic) VALUES ('$tenant', 'Ann', 'ann@example.com', 'ann')" >/dev/null
-catalogue push-well '"status": 500, "path": "/nowhere"' 'done 1' 1 'attempt 1 succeeded' /ntfy
-matches 'a message arrives' "$(grep '"event":"push"' "$PROVIDERS_LEDGER")" '"id":"ann".*"title":"Title","message":"Hello"'
-catalogue push-bad-request '"status": 400, "times": 1' 'dead: failed 1' 0 'HTTP 400' /ntfy
-catalogue push-unauthorized '"status": 401, "times": 1' 'dead: failed 1' 0 'HTTP 401.*set the secret ntfy_token' /ntfy
-catalogue push-limited '"status": 429, "retry_after": 1, "times": 1' 'done 2' 1 'HTTP 429' /ntfy
-va_psql -c 'UPDATE outbox_queues SET blocked_until = NULL'
-catalogue push-error '"status": 500, "times": 1' 'done 2' 1 'HTTP 500' /ntfy
-catalogue push-cut '"cut": "after", "times": 1' 'done 2' 1 'connection closed without an answer' /ntfy
-catalogue push-garbage '"garbage": true, "times": 1' 'done 1' 1 'attempt 1 succeeded' /ntfy
+CATALOGUE_FAULT='"prefix": "/ntfy"'
+# shellcheck disable=SC2034 # (of the catalogue)
+CATALOGUE_PLACE=push
+catalogue_begin()
+{
+  key=$1
+  va_psql -c "SELECT va_push((SELECT id FROM human_agents), 'Title', '$1', key => '$1')" >/dev/null
+}
+catalogue_happened()
+{
+  grep '"event":"push"' "$PROVIDERS_LEDGER" | grep -c "\"message\":\"$key\""
+}
+catalogue well '' 'done 1' 1 '' 'attempt 1 succeeded'
+matches 'a message arrives' "$(grep '"event":"push"' "$PROVIDERS_LEDGER")" '"id":"ann".*"title":"Title","message":"well"'
+catalogue bad-request '' 'dead: failed 1' 0 '' 'HTTP 400.*did not understand the request'
+catalogue unauthorized '' 'dead: failed 1' 0 '' 'HTTP 401.*set the secret ntfy_token'
+catalogue forbidden '' 'dead: failed 1' 0 '' 'HTTP 403.*set the secret ntfy_token'
+catalogue not-found '' 'dead: failed 1' 0 '' 'HTTP 404.*Look at the address'
+catalogue conflict '' 'dead: failed 1' 0 '' 'HTTP 409'
+catalogue limited '' 'done 2' 1 '' 'did not happen: .*HTTP 429'
+catalogue limited-politely '' 'done 2' 1 '' 'did not happen: .*HTTP 429' patient
+catalogue unavailable '' 'done 2' 1 '' 'did not happen: .*HTTP 503'
+catalogue error '' 'done 2' 1 '' 'HTTP 500'
+catalogue error-after '' 'done 2' 2 '' 'HTTP 500'
+catalogue slow '' 'done 2' 2 '' 'timed out waiting for the answer'
+catalogue cut-before '' 'done 2' 1 '' 'connection closed without an answer'
+catalogue cut-after '' 'done 2' 2 '' 'connection closed without an answer'
+catalogue cut-in-body '' 'done 2' 2 '' 'answer cut off'
+catalogue garbage '' 'done 1' 1 '' 'attempt 1 succeeded'
+catalogue redirect '' 'dead: failed 1' 0 '' 'HTTP 307'
+catalogue_whole ntfy
 provider_faults_clear
 va_psql -c "UPDATE human_agents SET push_topic = 'private'" -c "SELECT va_push((SELECT id FROM human_agents), 'T', 'x', key => 'push-private')" >/dev/null
 over push-private

@@ -9,61 +9,10 @@
 # shellcheck source=../tools/providers.sh
 . "$(dirname "$0")/../tools/providers.sh"
 
-outbox_start voiceagent.allow_private_urls=on voiceagent.gateway_workers=1 || exit 1
-va_psql -c "UPDATE outbox_kinds SET timeout_ms = 4000 WHERE kind LIKE 'odoo.%'" \
-  -c "INSERT INTO settings (name, value) VALUES ('outbox_limits', '{\"odoo\": {\"breaker_failures\": 1000}}')"
+# shellcheck source=../tools/odoo.sh
+. "$(dirname "$0")/../tools/odoo.sh"
 
-row()
-{
-  va_psql -c "$1"
-}
-
-# tenant NAME PATH SETTINGS [KEY]: one with an Odoo at this path of the stand-in; waits for its check.
-tenant()
-{
-  tenant=$(row "SELECT va_tenant_create('$1', 'general', NULL, settings => jsonb_build_object('odoo', jsonb_build_object('url', '$PROVIDERS_URL/odoo$2',
-    'database', 'sandbox', 'login', 'bot@example.test', 'pull_minutes', 0) || '$3'))")
-  [ "${4:-sandbox-key}" = none ] || row "SELECT va_secret_set('$tenant', 'odoo_api_key', '${4:-sandbox-key}')"
-  [ -n "$tenant" ] || { ok 'a tenant is made' false; done_testing; exit 1; }
-  va_wait_for "SELECT state <> 'unchecked' AND NOT EXISTS (SELECT FROM outbox WHERE tenant_id = '$tenant' AND kind = 'odoo.check')
-    FROM odoo_connections WHERE tenant_id = '$tenant'" 20
-}
-
-connection()
-{
-  row "SELECT concat_ws(' ', state, transport, version, error ->> 'code') FROM odoo_connections WHERE tenant_id = '$tenant'"
-}
-
-# what happens is not to be waited for: effects that are due later, and looks at unknown outcomes, are due now
-hurry()
-{
-  row "UPDATE outbox SET run_at = now() WHERE tenant_id = '$tenant' AND state IN ('later', 'unknown') AND kind LIKE 'odoo.%'
-    AND coalesce(last_error ->> 'code', '') NOT IN ('rate_limited')"
-}
-
-quiet()
-{
-  hurry
-  va_is_true "SELECT NOT EXISTS (SELECT FROM outbox WHERE tenant_id = '$tenant')"
-}
-
-lead()
-{
-  # A number of its own for each, so that no two are one person.
-  local phone=$((1000 + $(row 'SELECT count(*) FROM leads')))
-  row "SELECT va_lead_capture('$tenant', '{\"name\": \"$1\", \"email\": \"${1// /.}@example.test\", \"phone\": \"+1202555$phone\", \"tags\": [\"vip\"]}')"
-}
-
-status()
-{
-  row "SELECT odoo_sync_status, coalesce(odoo_sync_error, '') FROM leads WHERE id = '$1'"
-}
-
-# made MODEL NAME: how many records of this name the stand-in has made
-made()
-{
-  grep -F "\"event\":\"created\"" "$PROVIDERS_LEDGER" | grep -F "\"id\":\"$1/" | grep -cF "\"what\":\"$2\""
-}
+odoo_start || exit 1
 
 # ---- every transport ------------------------------------------------------------------------------------
 
@@ -104,8 +53,7 @@ walk xmlrpc 3
 tenant Rest '' '{"transport": "rest", "rest": {"reference_field": "x_va_reference"}}'
 is 'a REST gateway' "$(connection)" 'ok rest'
 row "SELECT va_odoo_check('$tenant')" >/dev/null
-curl -sS -o /dev/null "$PROVIDERS_URL/odoo/json/2/ir.model.fields/create" -H 'Authorization: Bearer sandbox-key' -H 'Content-Type: application/json' \
-  -d '{"vals_list": [{"name": "x_va_reference", "ttype": "char"}]}'
+odoo_reference_field
 walk rest 3
 tenant Plain /rest '{"transport": "rest"}'
 is 'one that can only take' "$(connection)" 'ok rest'
@@ -141,62 +89,13 @@ tenant NotOdoo /rest '{}'
 is 'no Odoo there' "$(connection)" 'broken not_odoo'
 matches 'with words' "$(row "SELECT error ->> 'text', error ->> 'hint' FROM odoo_connections WHERE tenant_id = '$tenant'")" 'There is no Odoo at this address.*Correct .url.'
 
-# ---- the catalogue of failures --------------------------------------------------------------------------
-
-tenant Faults '' '{"contacts": false}'
-f='"prefix": "/odoo"'
-
-# catalogue NAME FAULT STATUS REASON STORY: one fault, one lead; what its row says at the end and while
-# it lasts, and a line of the effect's story. There is never more than one record.
-catalogue()
-{
-  local name=$1 l
-  provider_faults_clear
-  provider_fault "$2"
-  l=$(lead "$name")
-  va_wait_until 40 quiet
-  matches "$name: what the lead says" "$(status "$l")" "$3"
-  matches "$name: the story" "$(row "SELECT concat_ws(' | ', e.*) FROM (SELECT id FROM outbox_history WHERE lead_id = '$l' AND kind = 'odoo.lead' UNION ALL
-    SELECT id FROM outbox_dead WHERE lead_id = '$l' AND kind = 'odoo.lead') o, va_outbox_explain(o.id) e")" "$4"
-  ok "$name: one record at most" [ "$(made crm.lead "$name")" -le 1 ]
-  case $3 in *synced*) is "$name: and exactly one" "$(made crm.lead "$name")" 1 ;; esac
-}
-
-odoo_error()
-{
-  printf '"body": "{\\"name\\":\\"%s\\",\\"message\\":\\"%s\\",\\"arguments\\":[],\\"context\\":{},\\"debug\\":\\"\\"}"' "$1" "$2"
-}
-
-catalogue bad-request "{$f, \"path\": \"crm.lead/load\", \"status\": 400, \"times\": 1}" '^failed\|Odoo cannot read a value' 'HTTP 400|bad_value|cannot read'
-catalogue refused "{$f, \"path\": \"crm.lead/write\", \"status\": 422, \"times\": 1, $(odoo_error odoo.exceptions.ValidationError 'No such luck')}" \
-  '^failed\|Odoo refuses the values: No such luck' 'No such luck'
-catalogue no-right "{$f, \"path\": \"crm.lead\", \"status\": 403, \"times\": 1, $(odoo_error odoo.exceptions.AccessError 'Not allowed')}" \
-  '^failed\|Odoo.s user may not do this: Not allowed. Give the user the right' 'may not do this'
-catalogue unknown-field "{$f, \"path\": \"crm.lead/write\", \"status\": 500, \"times\": 1, $(odoo_error builtins.ValueError "Invalid field 'x_nope' in 'crm.lead'")}" \
-  "^failed\|Odoo has no such field: Invalid field 'x_nope'" 'x_nope'
-catalogue locked "{$f, \"path\": \"crm.lead\", \"status\": 409, \"times\": 1, $(odoo_error odoo.exceptions.LockError 'Locked')}" '^synced\|$' 'did not happen: busy|busy with the same record'
-catalogue serialization "{$f, \"path\": \"crm.lead/write\", \"status\": 500, \"times\": 1, $(odoo_error psycopg2.errors.SerializationFailure 'again')}" '^synced\|$' 'busy with the same record'
-catalogue limited "{$f, \"status\": 429, \"times\": 1}" '^synced\|$' 'too many requests'
-va_psql -c "UPDATE outbox_queues SET blocked_until = NULL"
-catalogue limited-politely "{$f, \"status\": 429, \"retry_after\": 2, \"times\": 1}" '^synced\|$' 'too many requests'
-catalogue down "{$f, \"status\": 503, \"times\": 1}" '^synced\|$' 'does not answer'
-va_psql -c "UPDATE outbox_queues SET blocked_until = NULL"
-catalogue proxy-before "{$f, \"path\": \"crm.lead/load\", \"status\": 502, \"times\": 1}" '^synced\|$' 'nobody knows whether it happened'
-catalogue proxy-after "{$f, \"path\": \"crm.lead/load\", \"status\": 504, \"when\": \"after\", \"times\": 1}" '^synced\|$' 'nobody knows whether it happened'
-catalogue slow "{$f, \"path\": \"crm.lead/load\", \"slow_ms\": 60000, \"times\": 1}" '^synced\|$' 'nobody knows whether it happened: timed out'
-catalogue cut-before "{$f, \"path\": \"crm.lead/load\", \"cut\": \"before\", \"times\": 1}" '^synced\|$' 'nobody knows'
-catalogue cut-after "{$f, \"path\": \"crm.lead/load\", \"cut\": \"after\", \"times\": 1}" '^synced\|$' 'nobody knows'
-catalogue cut-in-body "{$f, \"path\": \"crm.lead/load\", \"cut\": \"body\", \"times\": 1}" '^synced\|$' 'nobody knows|cut off'
-catalogue garbage "{$f, \"path\": \"crm.lead/load\", \"garbage\": true, \"times\": 1}" '^synced\|$' 'cannot be read'
-catalogue redirect "{$f, \"path\": \"crm.lead/load\", \"redirect\": \"$PROVIDERS_URL/odoo/web/login\", \"times\": 1}" '^failed\|There is no Odoo at this address' 'no Odoo at this address'
-provider_faults_clear
-is 'after a redirect nothing more is sent' "$(connection)" 'broken json2 19 not_odoo'
-row "SELECT va_odoo_check('$tenant')" >/dev/null
-va_wait_for "SELECT odoo_sync_status = 'synced' FROM leads WHERE email = 'redirect@example.test'" 20
-is 'until a check has succeeded' "$(connection) $(status "$(row "SELECT id FROM leads WHERE email = 'redirect@example.test'")")" 'ok json2 19 synced|'
+# ---- what must not happen twice --------------------------------------------------------------------------
 
 # A note is the one thing that Odoo cannot upsert: it is looked for by its Message-ID.
-l=$(row "SELECT id FROM leads WHERE email = 'garbage@example.test'")
+tenant Noted '' '{"contacts": false}'
+f='"prefix": "/odoo"'
+l=$(lead noted)
+va_wait_until 20 quiet
 before=$(grep -cF '"id":"mail.message/' "$PROVIDERS_LEDGER")
 provider_fault "{$f, \"path\": \"message_post\", \"cut\": \"after\", \"times\": 1}"
 row "INSERT INTO calls (tenant_id, lead_id, status, transcript) VALUES ('$tenant', '$l', 'in-progress', '[{\"role\": \"user\", \"text\": \"Good day\"}]');
@@ -237,6 +136,64 @@ is 'and are one question, whose answer comes back' "$(row "SELECT count(*) FROM 
 is 'and nothing goes out again' "$(row "SELECT count(*) FROM outbox_history WHERE tenant_id = '$tenant' AND kind = 'odoo.lead'") $(status "$l")" '1 synced|'
 is 'a wrong token, no JSON, another lead, another method' "$(tell "${hook}x" '{"id": 1}') $(tell "$hook" 'x') $(tell "$hook" '{"id": 999999}') $(curl -sS -o /dev/null -w '%{http_code}' "$hook")" '404 400 200 405'
 
+# ---- deleted there, and merged here ----------------------------------------------------------------------
+
+tenant Gone '' '{"contacts": false, "pull_minutes": 60}'
+there()
+{
+  curl -sS -o /dev/null "$PROVIDERS_URL/odoo/json/2/crm.lead/$1" -H 'Authorization: Bearer sandbox-key' -H 'Content-Type: application/json' -d "$2"
+}
+there_read()
+{
+  curl -sS "$PROVIDERS_URL/odoo/json/2/mail.message/search_read" -H 'Authorization: Bearer sandbox-key' -H 'Content-Type: application/json' \
+    -d '{"domain": [], "fields": ["body"]}'
+}
+odoo_id()
+{
+  row "SELECT odoo_lead_id FROM leads WHERE id = '$1'"
+}
+settled()
+{
+  va_is_true "SELECT NOT EXISTS (SELECT FROM outbox WHERE tenant_id = '$tenant' AND kind NOT IN ('odoo.pull', 'odoo.gone'))"
+}
+gone=$(lead gone)
+kept=$(lead kept)
+archived=$(lead archived)
+va_wait_until 20 settled
+old=$(odoo_id "$gone")
+there unlink "{\"ids\": [$old]}"
+there write "{\"ids\": [$(odoo_id "$archived")], \"vals\": {\"active\": false}}"
+is 'a look at what was deleted is planned' "$(row "SELECT count(*) FROM outbox WHERE tenant_id = '$tenant' AND kind = 'odoo.gone'")" 1
+row "SELECT va_outbox_retry(id) FROM outbox WHERE tenant_id = '$tenant' AND kind = 'odoo.gone'" >/dev/null
+ok 'what was deleted there is noticed' va_wait_for "SELECT odoo_sync_status = 'failed' FROM leads WHERE id = '$gone'" 20
+matches 'and said, with what may be done' "$(status "$gone")" '^failed\|The lead was deleted in Odoo .*not made again by itself: va_odoo_forget'
+is 'others, archived ones too, are as they were' "$(status "$kept") $(status "$archived")" 'synced| synced|'
+row "UPDATE leads SET company_name = 'Acme' WHERE id = '$gone'"
+va_wait_until 20 settled
+matches 'a change here does not make it again' "$(status "$gone") $(made crm.lead gone)" '^failed\|The lead was deleted in Odoo.* 1$'
+row "SELECT va_odoo_forget('$gone')" >/dev/null
+ok 'a person may ask for a new one' va_wait_for "SELECT odoo_sync_status = 'synced' FROM leads WHERE id = '$gone'" 20
+is 'which is another one' "$(row "SELECT odoo_lead_id > $old, gone_at IS NULL FROM leads l JOIN odoo_links k ON k.record_id = l.id AND k.model = 'crm.lead' WHERE l.id = '$gone'")" 't|t'
+is 'the next look is a day away' "$(row "SELECT run_at > now() + interval '23 hours' FROM outbox WHERE tenant_id = '$tenant' AND kind = 'odoo.gone'")" t
+twin=$(lead twin)
+va_wait_until 20 settled
+their=$(odoo_id "$twin")
+row "UPDATE leads SET email = 'kept@example.test' WHERE id = '$twin'"
+va_wait_until 20 settled
+provider_fault '{"prefix": "/odoo", "path": "message_post", "cut": "after", "times": 1}'
+before=$(grep -cF '"id":"mail.message/' "$PROVIDERS_LEDGER")
+row "SELECT va_lead_merge('$kept', '$twin')" >/dev/null
+hurried()
+{
+  hurry
+  settled
+}
+va_wait_until 30 hurried
+provider_faults_clear
+is 'merged here: the other record is archived there' "$(grep -F "\"id\":\"crm.lead/$their\"" "$PROVIDERS_LEDGER" | grep -F '"event":"written"' | tail -n 1 | grep -c '"active.*false')" 1
+is 'with one note that names the surviving one, also when its answer is lost' "$(($(grep -cF '"id":"mail.message/' "$PROVIDERS_LEDGER") - before)) $(there_read | grep -c "lead $(odoo_id "$kept")")" '1 1'
+is 'and the surviving one goes on' "$(status "$kept")" 'synced|'
+
 # ---- two at once, and a tenant that has none -------------------------------------------------------------
 
 provider_faults_clear
@@ -255,5 +212,6 @@ row "UPDATE tenants SET settings = settings - 'odoo' WHERE id = '$tenant'"
 l=$(lead none)
 is 'without the setting nothing is pending and nothing waits' "$(status "$l") $(row "SELECT count(*) FROM outbox WHERE lead_id = '$l'")" 'disabled| 0'
 is 'no panic in the log' "$(grep -c -e PANIC -e 'signal 11' "$VA_LOG")" 0
-is 'no settle function failed' "$(row "SELECT count(*) FROM outbox_history WHERE settle_error IS NOT NULL AND kind LIKE 'odoo.%'") $(row "SELECT count(*) FROM outbox_dead WHERE settle_error IS NOT NULL AND kind LIKE 'odoo.%'")" '0 0'
+is 'no settle function failed' "$(row "SELECT string_agg(concat_ws(' ', kind, attempt_key, settle_error), '; ') FROM (SELECT kind, attempt_key, settle_error FROM outbox_history
+  UNION ALL SELECT kind, attempt_key, settle_error FROM outbox_dead) x WHERE settle_error IS NOT NULL AND kind LIKE 'odoo.%'")" ''
 done_testing

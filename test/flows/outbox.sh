@@ -7,6 +7,8 @@
 . "$(dirname "$0")/../tools/tap.sh"
 # shellcheck source=../tools/providers.sh
 . "$(dirname "$0")/../tools/providers.sh"
+# shellcheck source=../tools/catalogue.sh
+. "$(dirname "$0")/../tools/catalogue.sh"
 
 outbox_start voiceagent.allow_private_urls=on || exit 1
 va_psql -c "UPDATE outbox_kinds SET timeout_ms = 3000 WHERE kind LIKE 'sink.%'" \
@@ -22,55 +24,51 @@ outbox_add sink.post after >/dev/null
 outbox_over after
 is 'what was rolled back is not sent' "$(ledger_count posted undone)" 0
 
-# ---- the catalogue of failures: one fault, one effect, what became of it, how often it happened, and the line
-# of its story that says so
-catalogue()
+# ---- the catalogue of failures
+CATALOGUE_FAULT='"prefix": "/sink"'
+kind=sink.post
+catalogue_begin()
 {
-  local name=$1 kind=$2 fault=$3 where=$4 happened=$5 story=$6
-  provider_faults_clear
-  provider_fault "$fault"
-  outbox_add "$kind" "$name" >/dev/null
-  outbox_over "$name" 40
-  is "$name: what became of it" "$(outbox_where "$name")" "$where"
-  is "$name: how often it happened" "$(ledger_count "$([ "$kind" = sink.put ] && echo put || echo posted)" "$name")" "$happened"
-  matches "$name: what the user sees" "$(outbox_story "$name")" "$story"
+  key=$1
+  outbox_add $kind "$1" >/dev/null
 }
-post='"prefix": "/sink", "method": "POST"'
-catalogue bad-request sink.post "{$post, \"status\": 400, \"times\": 1, \"body\": \"no such field\"}" 'dead: failed 1' 0 '^dead letter \| no such field \(HTTP 400\) \| The service did not understand the request'
-catalogue unauthorized sink.post "{$post, \"status\": 401, \"times\": 1}" 'dead: failed 1' 0 'HTTP 401.*Look at the credentials'
-catalogue forbidden sink.post "{$post, \"status\": 403, \"times\": 1}" 'dead: failed 1' 0 'HTTP 403.*look at their rights'
-catalogue not-found sink.post "{$post, \"status\": 404, \"times\": 1}" 'dead: failed 1' 0 'HTTP 404.*Look at the address'
-catalogue conflict sink.post "{$post, \"status\": 409, \"times\": 1}" 'dead: failed 1' 0 'HTTP 409'
-catalogue limited sink.post "{$post, \"status\": 429, \"times\": 2}" 'done 3' 1 '^attempt 1 \| did not happen: too_many_requests \(HTTP 429\)'
-catalogue limited-politely sink.post "{$post, \"status\": 429, \"retry_after\": 4, \"times\": 1}" 'done 2' 1 'did not happen: too_many_requests'
-is 'limited-politely: after the time named' "$(va_psql -c "SELECT extract(epoch FROM h.started_at - a.ended_at) >= 4
-  FROM outbox_history h JOIN outbox_attempts a ON a.outbox_id = h.id WHERE h.attempt_key = 'limited-politely'")" t
-catalogue unavailable sink.post "{$post, \"status\": 503, \"times\": 1}" 'done 2' 1 'did not happen: unavailable \(HTTP 503\)'
-va_psql -c "UPDATE outbox_queues SET blocked_until = NULL"
 hurry()
 {
   # A look comes ten seconds later: sooner here.
   va_wait_for "SELECT count(*) = 1 FROM outbox WHERE attempt_key = '$1' AND state = 'unknown'" 20 &&
     va_psql -c "UPDATE outbox SET run_at = now() WHERE attempt_key = '$1' AND state = 'unknown'"
 }
-hurry error-before &
-catalogue error-before sink.post "{$post, \"status\": 500, \"times\": 1}" 'done 2' 1 '^looked for the outcome \| the service has no trace of it'
-hurry error-after &
-catalogue error-after sink.post "{$post, \"status\": 500, \"when\": \"after\", \"times\": 1}" 'done 1' 1 '^attempt 1 \| nobody knows whether it happened: server_error \(HTTP 500\)'
-hurry slow &
-catalogue slow sink.post "{$post, \"slow_ms\": 60000, \"times\": 1}" 'done 1' 1 'nobody knows whether it happened: timed out waiting for the answer'
-hurry cut-before &
-catalogue cut-before sink.post "{$post, \"cut\": \"before\", \"times\": 1}" 'done 2' 1 'connection closed without an answer'
-hurry cut-after &
-catalogue cut-after sink.post "{$post, \"cut\": \"after\", \"times\": 1}" 'done 1' 1 'connection closed without an answer'
-hurry cut-in-body &
-catalogue cut-in-body sink.post "{$post, \"cut\": \"body\", \"times\": 1}" 'done 1' 1 'answer cut off'
-hurry garbage &
-catalogue garbage sink.post "{$post, \"garbage\": true, \"times\": 1}" 'done 1' 1 'the answer is not JSON'
-catalogue redirect sink.post "{$post, \"redirect\": \"$PROVIDERS_URL/sink/elsewhere\", \"times\": 1}" 'dead: failed 1' 0 'HTTP 307.*The service has moved'
-catalogue repeatable sink.put '{"prefix": "/sink", "method": "PUT", "cut": "after", "times": 2}' 'done 3' 3 'connection closed without an answer'
-catalogue blind sink.blind "{$post, \"cut\": \"after\", \"times\": 1}" 'dead: unknown 1' 1 'given to a person: nobody could tell.*Look at the service whether it has happened'
-provider_faults_clear
+catalogue_wait()
+{
+  [ "$1" != look ] || hurry "$key"
+  outbox_over "$key" 40
+}
+catalogue_happened()
+{
+  ledger_count "$([ $kind = sink.put ] && echo put || echo posted)" "$key"
+}
+catalogue bad-request '"body": "no such field"' 'dead: failed 1' 0 '' '^dead letter \| no such field \(HTTP 400\) \| The service did not understand the request'
+catalogue unauthorized '' 'dead: failed 1' 0 '' 'HTTP 401.*Look at the credentials'
+catalogue forbidden '' 'dead: failed 1' 0 '' 'HTTP 403.*look at their rights'
+catalogue not-found '' 'dead: failed 1' 0 '' 'HTTP 404.*Look at the address'
+catalogue conflict '' 'dead: failed 1' 0 '' 'HTTP 409'
+catalogue limited '"times": 2' 'done 3' 1 '' '^attempt 1 \| did not happen: too_many_requests \(HTTP 429\)'
+catalogue limited-politely '' 'done 2' 1 '' 'did not happen: too_many_requests'
+catalogue unavailable '' 'done 2' 1 '' 'did not happen: unavailable \(HTTP 503\)'
+catalogue error '' 'done 2' 1 '' '^looked for the outcome \| the service has no trace of it' look
+catalogue error-after '' 'done 1' 1 '' '^attempt 1 \| nobody knows whether it happened: server_error \(HTTP 500\)' look
+catalogue slow '' 'done 1' 1 '' 'nobody knows whether it happened: timed out waiting for the answer' look
+catalogue cut-before '' 'done 2' 1 '' 'connection closed without an answer' look
+catalogue cut-after '' 'done 1' 1 '' 'connection closed without an answer' look
+catalogue cut-in-body '' 'done 1' 1 '' 'answer cut off' look
+catalogue garbage '' 'done 1' 1 '' 'the answer is not JSON' look
+catalogue redirect '' 'dead: failed 1' 0 '' 'HTTP 307.*The service has moved'
+catalogue_whole sink
+kind=sink.put
+catalogue repeatable '"cut": "after", "times": 2' 'done 3' 3 '' 'connection closed without an answer'
+kind=sink.blind
+catalogue blind '"cut": "after"' 'dead: unknown 1' 1 '' 'given to a person: nobody could tell.*Look at the service whether it has happened'
+post='"prefix": "/sink", "method": "POST"'
 
 # ---- dead letters
 va_psql -c "SELECT va_outbox_retry(id) FROM outbox_dead WHERE attempt_key = 'unauthorized'" >/dev/null

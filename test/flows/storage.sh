@@ -7,6 +7,8 @@
 . "$(dirname "$0")/../tools/tap.sh"
 # shellcheck source=../tools/providers.sh
 . "$(dirname "$0")/../tools/providers.sh"
+# shellcheck source=../tools/catalogue.sh
+. "$(dirname "$0")/../tools/catalogue.sh"
 
 outbox_start voiceagent.allow_private_urls=on || exit 1
 va_psql -c "ALTER SYSTEM SET voiceagent.twilio_base_url = '$PROVIDERS_URL/media'" -c 'SELECT pg_reload_conf()' \
@@ -61,11 +63,6 @@ over()
 {
   va_wait_until 40 settled "$@"
 }
-story()
-{
-  va_psql -c "SELECT concat_ws(' | ', what, detail, advice) FROM (
-      SELECT id FROM outbox_history WHERE attempt_key = '$1' UNION ALL SELECT id FROM outbox_dead WHERE attempt_key = '$1') x, va_outbox_explain(x.id)"
-}
 
 # ---- to a file
 sid=RE0000000000000000000000000100002a # 16 megabytes and 42 bytes
@@ -105,7 +102,7 @@ dd if=/dev/urandom of="$part" bs=1000 count=200 conv=notrunc,nocreat 2>/dev/null
 over "$id"
 is 'it ends stored, and whole' "$(file_is "$id") $(sha256sum <"$files/$(path_of "$id")")" "stored 65536 $(hash_of $sid) $(hash_of $sid)  -"
 is 'without a half file' "$(find "$files" -name '*.part')" ''
-matches 'its story tells' "$(story "$id")" 'nobody knows whether it happened: the dispatcher ended'
+matches 'its story tells' "$(outbox_story "$id")" 'nobody knows whether it happened: the dispatcher ended'
 # Killed, and not wanted any more.
 provider_fault '{"prefix": "/media", "slow_ms": 60000, "times": 1}'
 id=$(recorded RE00000000000000000000000000010001)
@@ -119,73 +116,96 @@ va_psql -c "DELETE FROM stored_files WHERE id = '$id'" -c "UPDATE outbox SET run
 ok 'what a killed dispatcher left goes with its row' va_wait_until 30 [ ! -e "$part" ]
 provider_faults_clear
 
-# ---- what can go wrong at Twilio: the fault, what becomes of the file, what its row and its story say
+# ---- what can go wrong at Twilio
 n=0
-catalogue()
+gone=00
+catalogue_begin()
 {
-  local place=$1 name=$2 fault=$3 status=$4 words=$5 again=${6:-true} sid id
   n=$((n + 1))
-  sid=$(printf 'RE000000000000000000000000%08x' $((1000 + n)))
-  [ "$name" != gone ] || sid=RE04${sid#RE00} sid=RE0404${sid#RE0400}
-  provider_faults_clear
-  [ -z "$fault" ] || provider_fault "$fault"
+  sid=$(printf 'RE%s0000000000000000000000%08x' "$gone" $((1000 + n)))
   id=$(recorded "$sid")
-  over "$id" "$again"
-  if [ "$status" = stored ]; then
-    is "$place, $name: stored" "$(file_is "$id")" "stored $((1000 + n)) $(hash_of "$sid")"
-    [ "$place" != S3 ] || is "$place, $name: in the bucket" "$(in_bucket "$id")" "$(hash_of "$sid")"
-  else
-    is "$place, $name: $status" "$(file_is "$id")" "$status"
-    matches "$place, $name: its row says why" "$(va_psql -c "SELECT error_message FROM stored_files WHERE id = '$id'")" "$words"
-  fi
-  matches "$place, $name: what the user sees" "$(story "$id")" "$words"
+  key=$id
 }
-media='"prefix": "/media"'
-catalogue Twilio bad-request "{$media, \"status\": 400, \"times\": 1}" failed 'bad_request \(HTTP 400\)'
-catalogue Twilio unauthorized "{$media, \"status\": 401, \"times\": 1}" failed 'HTTP 401.*Set twilio_account_sid and the secret'
-catalogue Twilio forbidden "{$media, \"status\": 403, \"times\": 1}" failed 'HTTP 403.*Set twilio_account_sid and the secret'
-catalogue Twilio early "{$media, \"status\": 404, \"times\": 2}" stored 'did not happen: Twilio has no such recording'
-catalogue Twilio gone '' failed 'Twilio has no such recording.*It was deleted there'
-catalogue Twilio conflict "{$media, \"status\": 409, \"times\": 1}" failed 'conflict \(HTTP 409\)'
-catalogue Twilio limited "{$media, \"status\": 429, \"times\": 2}" stored 'too_many_requests \(HTTP 429\)'
-catalogue Twilio unavailable "{$media, \"status\": 503, \"times\": 1}" stored 'unavailable \(HTTP 503\)'
-va_psql -c 'UPDATE outbox_queues SET blocked_until = NULL'
-catalogue Twilio error "{$media, \"status\": 500, \"times\": 2}" stored 'server_error \(HTTP 500\)'
-catalogue Twilio slow "{$media, \"slow_ms\": 60000, \"times\": 1}" stored 'timed out waiting for the answer'
-catalogue Twilio cut "{$media, \"cut\": \"before\", \"times\": 2}" stored 'connection closed without an answer'
-catalogue Twilio cut-in-body "{$media, \"cut\": \"body\", \"times\": 2}" stored 'answer cut off'
-catalogue Twilio garbage "{$media, \"garbage\": true, \"times\": 1}" stored 'what came is no recording'
-catalogue Twilio redirect "{$media, \"redirect\": \"$PROVIDERS_URL/media/x/Recordings/$(printf 'RE000000000000000000000000%08x' $((1000 + n + 1))).wav\", \"times\": 1}" stored 'attempt 1 succeeded'
+# patient: what waits for its time is waited for.
+catalogue_wait()
+{
+  over "$id" "$([ "$1" != patient ] || echo false)"
+}
+# Is what was stored, in the file or in the bucket, whole?
+catalogue_happened()
+{
+  local there
+  if [ "$CATALOGUE_PLACE" = S3 ]; then
+    there=$(in_bucket "$id")
+  else
+    there=$(sha256sum 2>/dev/null <"$files/$(path_of "$id")" | cut -d ' ' -f 1)
+  fi
+  [ "$there" != "$(hash_of "$sid")" ] || echo whole
+}
+catalogue_seen()
+{
+  va_psql -c "SELECT concat_ws(' | ', status, bytes, error_message) FROM stored_files WHERE id = '$id'"
+}
+CATALOGUE_FAULT='"prefix": "/media"'
+CATALOGUE_PLACE=Twilio
+catalogue bad-request '' 'dead: failed 1' '' '^failed \| .*bad_request \(HTTP 400\)' 'bad_request \(HTTP 400\)'
+catalogue unauthorized '' 'dead: failed 1' '' '^failed \| .*HTTP 401.*Set twilio_account_sid and the secret' 'HTTP 401'
+catalogue forbidden '' 'dead: failed 1' '' '^failed \| .*HTTP 403.*Set twilio_account_sid and the secret' 'HTTP 403'
+catalogue not-found '"times": 2' 'done 3' whole '^stored' 'did not happen: Twilio has no such recording'
+gone=0404
+catalogue gone '' 'dead: failed 4' '' '^failed \| .*Twilio has no such recording.*It was deleted there' 'Twilio has no such recording'
+gone=00
+catalogue conflict '' 'dead: failed 1' '' '^failed \| .*conflict \(HTTP 409\)' 'conflict'
+catalogue limited '"times": 2' 'done 3' whole '^stored' 'too_many_requests \(HTTP 429\)'
+catalogue limited-politely '' 'done 2' whole '^stored' 'too_many_requests \(HTTP 429\)' patient
+catalogue unavailable '' 'done 2' whole '^stored' 'unavailable \(HTTP 503\)'
+catalogue error '"times": 2' 'done 3' whole '^stored' 'server_error \(HTTP 500\)'
+catalogue slow '' 'done 2' whole '^stored' 'timed out waiting for the answer'
+catalogue cut-before '"times": 2' 'done 2' whole '^stored' 'connection closed without an answer'
+catalogue cut-in-body '"times": 2' 'done 3' whole '^stored' 'answer cut off'
+catalogue garbage '' 'done 2' whole '^stored' 'what came is no recording'
+# (Twilio's media may stand elsewhere: this redirect is followed.)
+catalogue redirect "\"redirect\": \"$PROVIDERS_URL/media/x/Recordings/$(printf 'RE000000000000000000000000%08x' $((1000 + n + 1))).wav\"" 'done 1' whole '^stored' 'attempt 1 succeeded'
+catalogue lost '"redirect": "http://127.0.0.1:1/elsewhere"' 'done 2' whole '^stored' 'connection refused or unreachable'
+catalogue_whole 'Twilio, recordings'
 is 'and no half file is left' "$(find "$files" -name '*.part')" ''
 
 # ---- S3
 storage_setting "$s3_settings"
-put='"prefix": "/bucket", "method": "PUT"'
-catalogue S3 well '' stored 'attempt 1 succeeded'
-catalogue S3 bad-request "{$put, \"status\": 400, \"times\": 1, \"content_type\": \"application/xml\", \"body\": \"<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong</Message></Error>\"}" failed 'the region is wrong \(HTTP 400\).*Correct the setting storage.region'
-catalogue S3 unauthorized "{$put, \"status\": 401, \"times\": 1}" failed 'unauthorized \(HTTP 401\)'
-catalogue S3 forbidden "{$put, \"status\": 403, \"times\": 1, \"body\": \"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>\"}" failed 'Access Denied \(HTTP 403\).*Allow s3:PutObject'
-catalogue S3 conflict "{$put, \"status\": 409, \"times\": 1}" failed 'conflict \(HTTP 409\)'
-catalogue S3 limited "{$put, \"status\": 429, \"times\": 1}" stored 'HTTP 429'
-catalogue S3 limited-politely "{$put, \"status\": 429, \"retry_after\": 3, \"times\": 1}" stored 'HTTP 429' false
-is 'S3, limited-politely: after the time named' "$(va_psql -c "SELECT extract(epoch FROM h.started_at - a.ended_at) >= 3
-  FROM outbox_history h JOIN outbox_attempts a ON a.outbox_id = h.id WHERE h.kind = 'storage.recording' ORDER BY h.id DESC LIMIT 1")" t
-catalogue S3 slow-down "{$put, \"status\": 503, \"times\": 1, \"body\": \"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>\"}" stored 'Reduce your request rate. \(HTTP 503\)'
-va_psql -c 'UPDATE outbox_queues SET blocked_until = NULL'
-catalogue S3 error-after "{$put, \"status\": 500, \"when\": \"after\", \"times\": 1}" stored 'nobody knows whether it happened: server_error \(HTTP 500\)'
-catalogue S3 slow "{$put, \"slow_ms\": 60000, \"times\": 1}" stored 'timed out waiting for the answer'
-catalogue S3 cut-before "{$put, \"cut\": \"before\", \"times\": 1}" stored 'connection closed without an answer'
-catalogue S3 cut-after "{$put, \"cut\": \"after\", \"times\": 1}" stored 'connection closed without an answer'
-catalogue S3 cut-in-body "{$put, \"cut\": \"body\", \"times\": 1}" stored 'cut off|closed'
-catalogue S3 redirect "{$put, \"status\": 301, \"times\": 1, \"body\": \"<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>\"}" failed 'elsewhere \(HTTP 301\).*The bucket is in another region'
-catalogue S3 garbage "{$put, \"status\": 403, \"times\": 1, \"body\": \"<Error><Code>\\u0001<<</Co\"}" failed 'HTTP 403'
+CATALOGUE_FAULT='"prefix": "/bucket", "method": "PUT"'
+CATALOGUE_PLACE=S3
+s3_says()
+{
+  echo "\"content_type\": \"application/xml\", \"body\": \"<Error><Code>$1</Code><Message>$2</Message></Error>\""
+}
+catalogue well '' 'done 1' whole '^stored' 'attempt 1 succeeded'
+catalogue bad-request "$(s3_says AuthorizationHeaderMalformed 'the region is wrong')" 'dead: failed 1' '' '^failed \| .*the region is wrong.*Correct the setting storage.region' 'HTTP 400'
+catalogue unauthorized '' 'dead: failed 1' '' '^failed \| .*unauthorized' 'HTTP 401'
+catalogue forbidden "$(s3_says AccessDenied 'Access Denied')" 'dead: failed 1' '' '^failed \| .*Access Denied.*Allow s3:PutObject' 'HTTP 403'
+catalogue skewed "\"status\": 403, $(s3_says RequestTimeTooSkewed 'The difference is too large')" 'dead: failed 1' '' '^failed \| .*clock' 'HTTP 403'
+catalogue not-found '' 'dead: failed 1' '' '^failed \| .*' 'HTTP 404'
+catalogue conflict '' 'dead: failed 1' '' '^failed \| .*conflict' 'HTTP 409'
+catalogue limited '' 'done 2' whole '^stored' 'did not happen: .*HTTP 429'
+catalogue limited-politely '' 'done 2' whole '^stored' 'did not happen: .*HTTP 429' patient
+catalogue unavailable "$(s3_says SlowDown 'Reduce your request rate.')" 'done 2' whole '^stored' 'Reduce your request rate. \(HTTP 503\)'
+catalogue error '' 'done 2' whole '^stored' 'server_error \(HTTP 500\)'
+catalogue error-after '' 'done 2' whole '^stored' 'nobody knows whether it happened: server_error \(HTTP 500\)'
+catalogue slow '' 'done 2' whole '^stored' 'timed out waiting for the answer'
+catalogue cut-before '' 'done 2' whole '^stored' 'connection closed without an answer'
+catalogue cut-after '' 'done 2' whole '^stored' 'connection closed without an answer'
+catalogue cut-in-body '' 'done 2' whole '^stored' 'cut off|closed'
+catalogue redirect '"redirect": "http://127.0.0.1:1/elsewhere"' 'dead: failed 1' '' '^failed \| .*HTTP 307|moved' 'HTTP 307'
+catalogue elsewhere "\"status\": 301, $(s3_says PermanentRedirect elsewhere)" 'dead: failed 1' '' '^failed \| .*elsewhere.*The bucket is in another region' 'HTTP 301'
+catalogue garbage '' 'done 1' whole '^stored' 'attempt 1 succeeded'
+catalogue garbled '"status": 403, "body": "<Error><Code>\u0001<<</Co"' 'dead: failed 1' '' '^failed' 'HTTP 403'
+catalogue_whole S3
 storage_setting "$(sed 's/}$/, "prefix": "nobucket\/"}/' <<<"$s3_settings")"
-catalogue S3 no-bucket '' failed 'bucket does not exist \(HTTP 404\).*Make the bucket'
+catalogue no-bucket '' 'dead: failed 1' '' '^failed \| .*bucket does not exist.*Make the bucket' 'HTTP 404'
 va_psql -c "SELECT va_secret_set('$tenant', 's3_secret_key', 'wrong')" >/dev/null
 storage_setting '{"prefix": null}'
-catalogue S3 wrong-secret '' failed 'signature we calculated does not match.*Set the secret s3_secret_key anew'
+catalogue wrong-secret '' 'dead: failed 1' '' '^failed \| .*signature we calculated does not match.*Set the secret s3_secret_key anew' ''
 va_psql -c "SELECT va_secret_clear('$tenant', 's3_secret_key')" >/dev/null
-catalogue S3 no-secret '' failed 'the keys of the bucket are not set.*va_secret_set'
+catalogue no-secret '' 'dead: failed 1' '' '^failed \| .*the keys of the bucket are not set.*va_secret_set' ''
 va_psql -c "SELECT va_secret_set('$tenant', 's3_secret_key', 'sandbox/secret+key')" >/dev/null
 va_psql -c "SELECT va_outbox_retry(d.id) FROM outbox_dead d WHERE d.kind = 'storage.recording' ORDER BY id DESC LIMIT 1" >/dev/null
 ok 'one call stores what could not be' va_wait_for "SELECT status = 'stored' AND error_message IS NULL FROM stored_files WHERE name LIKE '%$(printf %08x $((1000 + n))).wav'" 20

@@ -6,6 +6,8 @@
 . "$(dirname "$0")/../tools/tap.sh"
 # shellcheck source=../tools/providers.sh
 . "$(dirname "$0")/../tools/providers.sh"
+# shellcheck source=../tools/catalogue.sh
+. "$(dirname "$0")/../tools/catalogue.sh"
 
 outbox_start voiceagent.allow_private_urls=on || exit 1
 va_psql -c "UPDATE outbox_kinds SET timeout_ms = 3000 WHERE kind = 'otlp.trace'" \
@@ -37,14 +39,25 @@ spans()
 {
   ledger_count span "${1//-/}"
 }
-catalogue()
+CATALOGUE_FAULT='"prefix": "/otlp"'
+catalogue_begin()
 {
-  provider_faults_clear
-  provider_fault "{\"prefix\": \"/otlp\", $2}"
   call=$(ended "$1")
-  over "$call"
-  is "$1: what became of it" "$(outbox_where "$call") $(spans "$call")" "$3"
-  matches "$1: what the user sees" "$(outbox_story "$call")" "$4"
+  key=$call
+}
+# now: attempts that wait for their time are made at once.
+catalogue_wait()
+{
+  if [ "$1" = patient ]; then
+    va_psql -c "SELECT va_outbox_retry(id) FROM outbox WHERE attempt_key = '$key' AND attempts = 0" >/dev/null
+    outbox_over "$key" 40
+  else
+    over "$key"
+  fi
+}
+catalogue_happened()
+{
+  spans "$call"
 }
 
 call=$(ended well)
@@ -52,21 +65,25 @@ is 'a trace waits for the last reports' "$(outbox_where "$call")" 'later 0'
 over "$call"
 is 'it arrives, with a span of the call, its stream, its tool' "$(outbox_where "$call") $(spans "$call")" 'done 1 3'
 is 'one trace' "$(grep '"event":"span"' "$PROVIDERS_LEDGER" | sed 's/.*"name":"\([^"]*\)".*/\1/' | tr '\n' ',')" 'invoke_agent Sarah,chat,execute_tool capture_lead,'
-catalogue bad-request '"status": 400, "times": 1' 'dead: failed 1 0' 'HTTP 400'
-catalogue unauthorized '"status": 401, "times": 1' 'dead: failed 1 0' 'HTTP 401.*Look at the credentials'
-catalogue forbidden '"status": 403, "times": 1' 'dead: failed 1 0' 'HTTP 403'
-catalogue not-found '"status": 404, "times": 1' 'dead: failed 1 0' 'HTTP 404'
-catalogue conflict '"status": 409, "times": 1' 'dead: failed 1 0' 'HTTP 409'
-catalogue limited '"status": 429, "times": 1' 'done 2 3' 'HTTP 429'
-catalogue unavailable '"status": 503, "retry_after": 1, "times": 1' 'done 2 3' 'HTTP 503'
-va_psql -c 'UPDATE outbox_queues SET blocked_until = NULL'
-catalogue error '"status": 500, "times": 1' 'done 2 3' 'HTTP 500'
-catalogue slow '"slow_ms": 60000, "times": 1' 'done 2 6' 'timed out waiting for the answer'
+catalogue bad-request '' 'dead: failed 1' 0 '' 'HTTP 400.*did not understand the request'
+catalogue unauthorized '' 'dead: failed 1' 0 '' 'HTTP 401.*Look at the credentials'
+catalogue forbidden '' 'dead: failed 1' 0 '' 'HTTP 403.*look at their rights'
+catalogue not-found '' 'dead: failed 1' 0 '' 'HTTP 404.*Look at the address'
+catalogue conflict '' 'dead: failed 1' 0 '' 'HTTP 409'
+catalogue limited '' 'done 2' 3 '' 'did not happen: .*HTTP 429'
+catalogue limited-politely '' 'done 2' 3 '' 'did not happen: .*HTTP 429' patient
+catalogue unavailable '' 'done 2' 3 '' 'did not happen: .*HTTP 503'
+catalogue error '' 'done 2' 3 '' 'HTTP 500'
+catalogue error-after '' 'done 2' 6 '' 'HTTP 500'
+catalogue slow '' 'done 2' 6 '' 'timed out waiting for the answer'
 is 'slow: what came twice has the same ids' "$(grep "\"id\":\"${call//-/}\"" "$PROVIDERS_LEDGER" | grep -o '"span":"[^"]*"' | sort -u | wc -l)" 3
-catalogue cut-in-body '"cut": "body", "times": 1' 'done 2 6' 'answer cut off'
-catalogue garbage '"garbage": true, "times": 1' 'done 1 3' 'attempt 1 succeeded'
-catalogue redirect "\"redirect\": \"$PROVIDERS_URL/otlp/v1/traces\", \"times\": 1" 'dead: failed 1 0' 'HTTP 307'
-catalogue in-part '"status": 200, "times": 1, "body": "{\"partialSuccess\": {\"rejectedSpans\": \"2\", \"errorMessage\": \"too old\"}}"' 'done 1 0' 'attempt 1 succeeded'
+catalogue cut-before '' 'done 2' 3 '' 'connection closed without an answer'
+catalogue cut-after '' 'done 2' 6 '' 'connection closed without an answer'
+catalogue cut-in-body '' 'done 2' 6 '' 'answer cut off'
+catalogue garbage '' 'done 1' 3 '' 'attempt 1 succeeded'
+catalogue redirect '' 'dead: failed 1' 0 '' 'HTTP 307'
+catalogue_whole otlp
+catalogue in-part '"status": 200, "body": "{\"partialSuccess\": {\"rejectedSpans\": \"2\", \"errorMessage\": \"too old\"}}"' 'done 1' 0 '' 'attempt 1 succeeded'
 matches 'in-part: what was refused is kept' "$(va_psql -c "SELECT result FROM outbox_history WHERE attempt_key = '$call'")" '"rejectedSpans": "2"'
 provider_faults_clear
 va_psql -c "SELECT va_secret_set('$tenant', 'otlp_headers', 'no header')" >/dev/null

@@ -5,6 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=../tools/providers.sh
 . "$(dirname "$0")/../tools/providers.sh"
+# shellcheck source=../tools/catalogue.sh
+. "$(dirname "$0")/../tools/catalogue.sh"
 # shellcheck source=../tools/twilio.sh
 . "$(dirname "$0")/../tools/twilio.sh"
 
@@ -82,43 +84,52 @@ for pair in 30003:'switched off' 30005:'nobody has' 30006:'landline' 30007:'filt
   matches "${pair%%:*}: in plain words, with advice" "$(seen)" "^undelivered \| ${pair%%:*} \| .*${pair#*:}.* \| .+"
 done
 
-# ---- the catalogue of failures: fault, number of messages that were sent, what the user sees, its story
-catalogue()
+# ---- the catalogue of failures
+CATALOGUE_FAULT='"prefix": "/twilio", "method": "POST", "path": "/Messages.json"'
+counter=100
+catalogue_begin()
 {
-  local name=$1 fault=$2 status=$3 sent=$4 user=$5 story=$6 number
-  counter=$((${counter:-100} + 1))
+  counter=$((counter + 1))
   number=+1555031$counter
-  provider_faults_clear
-  provider_fault "{\"prefix\": \"/twilio\", \"method\": \"POST\", \"path\": \"/Messages.json\", \"times\": 1, $fault}" || echo "# the fault was refused"
-  message sms "$number" "$name"
-  [ "${7:-}" != look ] || twilio_hurry "$message"
-  ok "$name: $status" becomes "$status" 20
+  message sms "$number" "$1"
+  key=$message
+}
+# look: without a callback, Twilio's list is read.
+catalogue_wait()
+{
+  [ "$1" != look ] || twilio_hurry "$message"
+  va_wait_for "SELECT status IN ('delivered', 'failed') FROM notifications WHERE id = '$message'" 20
   outbox_over "$message" 20
-  is "$name: sent $sent times" "$(twilio_made message_created "$number")" "$sent"
-  matches "$name: what the user sees" "$(seen)" "$user"
-  matches "$name: its story" "$(outbox_story "$message")" "$story"
-  provider_faults_clear
+}
+catalogue_happened()
+{
+  twilio_made message_created "$number"
+}
+catalogue_seen()
+{
+  seen
 }
 twilio_says()
 {
-  printf '"status": %s, "body": "{\\"code\\": %s, \\"message\\": \\"Words of Twilio\\", \\"status\\": %s}"' "$1" "$2" "$1"
+  printf '"body": "{\\"code\\": %s, \\"message\\": \\"Words of Twilio\\", \\"status\\": %s}"' "$2" "$1"
 }
-catalogue bad-request "$(twilio_says 400 21602)" failed 0 '21602 \| the message has no text \(Words of Twilio\)' 'HTTP 400'
-catalogue unauthorized "$(twilio_says 401 20003)" failed 0 '20003 .*credentials.*twilio_auth_token' 'HTTP 401'
-catalogue forbidden '"status": 403' failed 0 'forbidden .*something else than its own words.*rights' 'HTTP 403'
-catalogue not-found "$(twilio_says 404 20404)" failed 0 '20404 ' 'HTTP 404'
-catalogue conflict '"status": 409' failed 0 'conflict' 'HTTP 409'
-catalogue limited "$(twilio_says 429 20429)" delivered 1 '^delivered$' 'did not happen: too many requests at once \(Words of Twilio\) \(HTTP 429\)'
-catalogue limited-politely "\"retry_after\": 3, $(twilio_says 429 20429)" delivered 1 '^delivered$' 'did not happen: too many requests at once'
-catalogue server-error-before '"status": 500' delivered 1 '^delivered$' 'looked for the outcome \| the service has no trace of it' look
-catalogue server-error-after '"status": 500, "when": "after"' delivered 1 '^delivered$' 'nobody knows whether it happened'
-catalogue unavailable '"status": 503' delivered 1 '^delivered$' 'nobody knows whether it happened' look
-catalogue slow '"slow_ms": 60000' delivered 1 '^delivered$' 'done'
-catalogue cut-before '"cut": "before"' delivered 1 '^delivered$' 'closed without an answer' look
-catalogue cut-after '"cut": "after"' delivered 1 '^delivered$' 'done'
-catalogue cut-in-body '"cut": "body"' delivered 1 '^delivered$' 'done'
-catalogue garbage '"garbage": true' delivered 1 '^delivered$' 'done'
-catalogue redirect "\"redirect\": \"$PROVIDERS_URL/twilio/elsewhere\"" failed 0 'redirect' 'HTTP 307'
+catalogue bad-request "$(twilio_says 400 21602)" 'dead: failed 1' 0 '^failed \| 21602 \| the message has no text \(Words of Twilio\)' 'HTTP 400'
+catalogue unauthorized "$(twilio_says 401 20003)" 'dead: failed 1' 0 '^failed \| 20003 .*credentials.*twilio_auth_token' 'HTTP 401'
+catalogue forbidden '' 'dead: failed 1' 0 '^failed \| forbidden .*something else than its own words.*rights' 'HTTP 403'
+catalogue not-found "$(twilio_says 404 20404)" 'dead: failed 1' 0 '^failed \| 20404 ' 'HTTP 404'
+catalogue conflict '' 'dead: failed 1' 0 '^failed \| conflict' 'HTTP 409'
+catalogue limited "$(twilio_says 429 20429)" 'done 2' 1 '^delivered$' 'did not happen: too many requests at once \(Words of Twilio\) \(HTTP 429\)'
+catalogue limited-politely "$(twilio_says 429 20429)" 'done 2' 1 '^delivered$' 'did not happen: too many requests at once'
+catalogue error '' 'done 2' 1 '^delivered$' 'looked for the outcome \| the service has no trace of it' look
+catalogue error-after '' 'done 1' 1 '^delivered$' 'nobody knows whether it happened'
+catalogue unavailable '' 'done 2' 1 '^delivered$' 'nobody knows whether it happened' look
+catalogue slow '' 'done 1' 1 '^delivered$' 'done'
+catalogue cut-before '' 'done 2' 1 '^delivered$' 'closed without an answer' look
+catalogue cut-after '' 'done 1' 1 '^delivered$' 'done'
+catalogue cut-in-body '' 'done 1' 1 '^delivered$' 'done'
+catalogue garbage '' 'done 1' 1 '^delivered$' 'done'
+catalogue redirect '' 'dead: failed 1' 0 '^failed \| .*redirect' 'HTTP 307'
+catalogue_whole 'Twilio, messages'
 
 # The callbacks tell nothing: the list does.
 number=+15550320001

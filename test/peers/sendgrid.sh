@@ -9,19 +9,9 @@
 . "$(dirname "$0")/../tools/tap.sh"
 # shellcheck source=../tools/providers.sh
 . "$(dirname "$0")/../tools/providers.sh"
-PEER=$VA_ROOT/build/peers/sendgrid
-
-skip_all()
-{
-  echo "1..0 # SKIP $1"
-  exit 0
-}
-command -v node >/dev/null && command -v npm >/dev/null || skip_all 'there is no node or npm'
-mkdir -p "$PEER"
-[ -e "$PEER/node_modules/@sendgrid/eventwebhook" ] ||
-  (cd "$PEER" && npm install --no-audit --no-fund --no-save --ignore-scripts --prefix "$PEER" @sendgrid/eventwebhook@8.0.0) >"$PEER/npm.log" 2>&1 ||
-  skip_all "npm's @sendgrid/eventwebhook cannot be had: see $PEER/npm.log"
-export NODE_PATH=$PEER/node_modules
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+peer_npm sendgrid
 peer()
 {
   node "$VA_ROOT/test/peers/helpers/sendgrid_events.js" "$@"

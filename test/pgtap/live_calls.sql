@@ -62,7 +62,25 @@ SELECT pg_temp.leg(:'t_transfer_id', 2, 'no-answer') \g /dev/null
 SELECT is((SELECT (h.name, t.tries)::text FROM call_transfers t JOIN human_agents h ON h.id = t.agent_id WHERE t.id = :'t_transfer_id'), '(Dot,3)', 'who has no telephone is passed over');
 SELECT pg_temp.leg(:'t_transfer_id', 3, 'in-progress'), pg_temp.leg(:'t_transfer_id', 3, 'ringing') \g /dev/null
 SELECT is((SELECT (t.state, c.outcome)::text FROM call_transfers t JOIN calls c ON c.id = t.call_id WHERE t.id = :'t_transfer_id'), '(joined,transferred)', 'they talk');
+-- Who talks can be muted and held; a colleague may coach.
+CREATE FUNCTION pg_temp.member() RETURNS text LANGUAGE sql AS $$ SELECT concat_ws(' ', r ->> 'path', r -> 'form', r ->> 'skip', r ->> 'why') FROM (SELECT va_prepare_twilio_member(o) AS r FROM outbox o WHERE o.kind = 'twilio.member' ORDER BY o.id DESC LIMIT 1) x $$;
+SELECT is((SELECT conference_sid FROM call_transfers WHERE id = :'t_transfer_id'), 'CF1', 'the conference is known');
+SELECT va_call_mute(:'c', 'person') \g /dev/null
+SELECT is(pg_temp.member(), 'Conferences/CF1/Participants/person-3.json {"Muted": "true"}', 'the person who has taken the call is muted');
+SELECT va_call_hold(:'c', url => 'https://music.test/x') \g /dev/null
+SELECT is(pg_temp.member(), 'Conferences/CF1/Participants/caller.json {"Hold": "true", "HoldUrl": "https://music.test/x"}', 'the caller held, with music');
+UPDATE outbox SET state = 'leased' WHERE id = (SELECT max(id) FROM outbox WHERE kind = 'twilio.member');
+SELECT va_call_hold(:'c', held => false), va_call_mute(:'c') \g /dev/null
+SELECT is(pg_temp.member(), 'an earlier change is under way', 'one change after the other');
+UPDATE outbox SET state = 'ready' WHERE state = 'leased' AND kind = 'twilio.member';
+SELECT is(pg_temp.member(), 'Conferences/CF1/Participants/caller.json {"Hold": "false", "Muted": "true"}', 'the newest wish is what is sent');
+UPDATE call_transfers SET leg_sid = 'CAleg' WHERE id = :'t_transfer_id';
+SELECT va_call_coach(:'c', agent => (SELECT id FROM human_agents WHERE name = 'Ann')) \g /dev/null
+SELECT is((SELECT (r ->> 'path', r #>> '{form,To}', r #>> '{form,Coaching}', r #>> '{form,CallSidToCoach}', r #>> '{form,EndConferenceOnExit}')::text FROM (SELECT va_prepare_twilio_coach(o) AS r FROM outbox o WHERE o.kind = 'twilio.coach') x),
+	'(Conferences/CF1/Participants.json,+15551230071,true,CAleg,false)', 'a colleague coaches the person');
+SELECT is(pg_temp.sqlstate_of(format(q, :'c')), want, q) FROM (VALUES ('SELECT va_call_mute(%L, ''nobody'')', 'VA005'), ('SELECT va_call_hold(%L, url => ''ftp://x'')', 'VA005'), ('SELECT va_call_coach(%L)', 'VA033')) AS v (q, want);
 SELECT pg_temp.room(:'t_transfer_id', 'conference-end'), va_call_set_status(:'c', 'completed') \g /dev/null
+SELECT is(pg_temp.member(), 'the conversation with the person is over', 'too late, nothing is sent'), is(pg_temp.sqlstate_of(format('SELECT va_call_mute(%L)', :'c')), 'VA053', 'nor asked for');
 SELECT is((SELECT state FROM call_transfers WHERE id = :'t_transfer_id'), 'ended', 'and are done'), is((SELECT string_agg(name || current_call_count || total_calls_handled, ' ' ORDER BY name) FROM human_agents), 'Ann00 Ben00 Cid00 Dot01', 'who has talked is counted');
 
 -- nobody takes it

@@ -46,7 +46,7 @@ SELECT va_settle_odoo_check(o, 'done', '{"transport": "json2", "version": 19, "s
 	"lost_reason_id": {"type": "many2one", "relation": "crm.lost.reason"}}}}') FROM pg_temp.fx;
 SELECT pg_temp.gone(o) FROM pg_temp.fx;
 SELECT is((state, transport, version, uid, missing_fields, rights)::text, '(ok,json2,19,7,"{campaign_id,team_id,x_call_transcript}","{""leads"": true, ""fields"": false}")', 'what was found is kept') FROM odoo_connections WHERE tenant_id = :'t';
-SELECT is((SELECT array_agg(kind) FROM outbox WHERE tenant_id = :'t'), '{odoo.pull}', 'and from now on Odoo is asked');
+SELECT is((SELECT array_agg(kind ORDER BY kind) FROM outbox WHERE tenant_id = :'t'), '{odoo.gone,odoo.pull}', 'and from now on Odoo is asked');
 
 -- ---- a lead: one effect for a burst
 SELECT va_lead_capture(:'t', '{"name": "Ann Smith", "phone": "+12025550101", "email": "Ann@example.test", "company": "A & B", "tags": ["vip"], "qualification_data": {"budget": "100k"}}') AS lead \gset
@@ -126,6 +126,42 @@ DELETE FROM outbox WHERE lead_id = :'lead';
 UPDATE leads SET odoo_sync_status = 'failed' WHERE id = :'lead';
 SELECT va_settle_odoo_check(o, 'done', '{"transport": "json2", "version": 19, "values": {"fields": {}}}') FROM (SELECT (o).* FROM pg_temp.fx) o;
 SELECT is(odoo_sync_status, 'pending', 'a good check tries again what had failed'), is((SELECT count(*)::int FROM outbox WHERE lead_id = :'lead' AND kind = 'odoo.lead'), 1, 'by itself') FROM leads WHERE id = :'lead';
+
+-- ---- what cannot be sent without its lead
+DELETE FROM outbox WHERE tenant_id = :'t' AND kind = 'odoo.lead';
+SELECT va_lead_capture(:'t', '{"name": "Cy", "email": "cy@example.test"}') AS host \gset
+SELECT va_appointment_book(:'host', now() + interval '3 days', title => 'Visit', force => true) AS meeting \gset
+CREATE FUNCTION pg_temp.meeting(p_lead uuid) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(x.w, ', ') FROM (SELECT o.state FROM outbox o WHERE o.kind = 'odoo.event' AND o.lead_id = p_lead
+	UNION ALL SELECT d.outcome || ' ' || (d.last_error ->> 'code') FROM outbox_dead d WHERE d.kind = 'odoo.event' AND d.lead_id = p_lead) x (w) $$;
+CREATE FUNCTION pg_temp.says(p_lead uuid) RETURNS text LANGUAGE sql AS $$ SELECT coalesce(r -> 'fail' ->> 'code', r ->> 'why', jsonb_typeof(r -> 'steps')) FROM outbox o, va_prepare_odoo_event(o) r WHERE o.kind = 'odoo.event' AND o.lead_id = p_lead $$;
+SELECT is(pg_temp.says(:'host'), 'the lead comes first', 'an appointment waits for its lead');
+TRUNCATE pg_temp.fx;
+INSERT INTO pg_temp.fx SELECT o, va_prepare_odoo_lead(o) FROM pg_temp.leased('odoo.lead', :'t') o;
+SELECT va_outbox_bury(o, 'dead', '{"code": "rate_limited", "text": "Odoo asks for patience"}') FROM pg_temp.fx;
+SELECT is(odoo_sync_status, 'failed', 'which has had no luck'), is(pg_temp.says(:'host'), 'lead_failed', 'and the appointment has none either') FROM leads WHERE id = :'host';
+SELECT va_outbox_bury(o, 'failed', va_prepare_odoo_event(o) -> 'fail') FROM outbox o WHERE o.kind = 'odoo.event' AND o.lead_id = :'host';
+SELECT is(pg_temp.meeting(:'host'), 'failed lead_failed', 'and is listed'), matches((SELECT advice FROM outbox_dead d, va_outbox_explain(d.id) WHERE d.kind = 'odoo.event' AND d.lead_id = :'host' ORDER BY at DESC LIMIT 1),
+	'^Odoo asks for patience. Once the lead has arrived, this follows by itself', 'with the lead''s own reason');
+SELECT va_outbox_retry(id) FROM outbox_dead WHERE lead_id = :'host' AND kind = 'odoo.event' \g /dev/null
+SELECT va_outbox_retry(id) FROM outbox_dead WHERE lead_id = :'host' AND kind = 'odoo.lead' \g /dev/null
+SELECT is(pg_temp.says(:'host'), 'the lead comes first', 'tried again along with the lead, it waits for that');
+SELECT va_outbox_bury(o, 'failed', '{"code": "lead_failed"}') FROM outbox o WHERE o.kind = 'odoo.event' AND o.lead_id = :'host';
+TRUNCATE pg_temp.fx;
+INSERT INTO pg_temp.fx SELECT o, va_prepare_odoo_lead(o) FROM pg_temp.leased('odoo.lead', :'t') o;
+SELECT va_settle_odoo_lead(o, 'done', '{"written": [], "warnings": [], "values": {"lead": 42, "after": {"id": 42}}}') FROM pg_temp.fx;
+SELECT pg_temp.gone(o) FROM pg_temp.fx;
+SELECT is(pg_temp.meeting(:'host'), 'ready', 'the lead has arrived: so the appointment is tried again'), is(pg_temp.says(:'host'), 'array', 'and can be sent');
+
+-- Nor does what a broken connection has refused stay behind.
+UPDATE odoo_connections SET state = 'broken', error = '{"code": "no_module", "text": "x"}' WHERE tenant_id = :'t';
+SELECT va_outbox_bury(o, 'failed', va_prepare_odoo_event(o) -> 'fail') FROM outbox o WHERE o.kind = 'odoo.event' AND o.lead_id = :'host';
+SELECT is(pg_temp.meeting(:'host'), 'failed no_module', 'refused, for the connection is broken');
+SELECT va_settle_odoo_check(o, 'done', '{"transport": "json2", "version": 19, "values": {"fields": {}}}') FROM pg_temp.fx;
+SELECT is(pg_temp.meeting(:'host'), 'ready', 'it works again: so is the appointment tried');
+SELECT va_outbox_bury(o, 'failed', '{"code": "validation"}') FROM outbox o WHERE o.kind = 'odoo.event' AND o.lead_id = :'host';
+UPDATE odoo_connections SET state = 'broken' WHERE tenant_id = :'t';
+SELECT va_settle_odoo_check(o, 'done', '{"transport": "json2", "version": 19, "values": {"fields": {}}}') FROM pg_temp.fx;
+SELECT is(pg_temp.meeting(:'host'), 'failed validation', 'what Odoo itself has refused is a person''s');
 
 -- ---- webhooks and rights
 SELECT va_odoo_webhook(:'t') AS hook \gset

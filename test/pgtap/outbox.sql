@@ -175,6 +175,7 @@ SELECT va_outbox_settle('dp-t/1', jsonb_build_array(jsonb_build_object('id', pg_
 SELECT is(pg_temp.at('doubt'), 'unknown 1', 'asked in vain'), ok((SELECT run_at > now() + interval '15 seconds' AND looks = 1 FROM outbox WHERE attempt_key = 'doubt'), 'it is asked again, later');
 SELECT pg_temp.due('doubt') \g /dev/null
 SELECT pg_temp.work('{"outcome": "absent", "provider_down": false}') \g /dev/null
+SELECT is((SELECT last_error ->> 'text' FROM outbox WHERE attempt_key = 'doubt'), 'not listed yet', 'what was wrong with the attempt is not forgotten over the look');
 SELECT is(pg_temp.at('doubt'), 'later 1', 'no trace of it: another attempt'), ok((SELECT doubtful_since IS NULL FROM outbox WHERE attempt_key = 'doubt'), 'without doubt');
 SELECT pg_temp.due('doubt') \g /dev/null
 SELECT pg_temp.work('{"outcome": "unknown", "provider_down": false}') \g /dev/null

@@ -30,6 +30,10 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define MAX_REPLY (1024 * 1024)
 #define TEXT_SIZE 2048
+/* The client that carries an effect out ends it in time, in words of its own: curl notices that the time
+ * is up within a second, and a mail server may take half of one more to say good-bye. This is for what
+ * it has forgotten; the lease is longer still. */
+#define EXPIRY_GRACE_US 4000000
 
 /* ---- what a job is ---- */
 
@@ -393,7 +397,7 @@ job_expire_all(struct dispatcher *d, uint64_t now_us, bool all)
 {
 	for (struct job *job = d->jobs, *next; job != NULL; job = next)
 	{
-		bool over = now_us >= job->expires_us + 1000000;
+		bool over = now_us >= job->expires_us + EXPIRY_GRACE_US;
 		bool unsent = surely_unsent(job);
 		struct job_verdict verdict = {
 			.code = all ? "dispatcher_stopped" : "timeout",

@@ -24,6 +24,8 @@
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
+#include "worker/compat.h"
+
 PG_FUNCTION_INFO_V1(va_lead_counts_trigger);
 
 #define WORD_SIZE 200 /* a VARCHAR(50) in any encoding */

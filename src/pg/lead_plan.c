@@ -36,6 +36,7 @@
 #include "pg/errcodes.h"
 #include "pg/hours.h"
 #include "pg/zone_pg.h"
+#include "worker/compat.h"
 
 PG_FUNCTION_INFO_V1(va_cadence_check);
 PG_FUNCTION_INFO_V1(va_cadence_replan);

@@ -33,6 +33,7 @@
 
 #include "pg/errcodes.h"
 #include "pg/lead_score.h"
+#include "worker/compat.h"
 
 PG_FUNCTION_INFO_V1(va_lead_score_trigger);
 PG_FUNCTION_INFO_V1(va_criteria_forget);

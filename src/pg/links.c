@@ -13,6 +13,7 @@
 #include "core/s3.h"
 #include "core/sigv4.h"
 #include "pg/errcodes.h"
+#include "worker/compat.h"
 
 #define LINK_SIZE 8192
 #define DIGEST 32

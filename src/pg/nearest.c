@@ -11,6 +11,8 @@
 #include "utils/builtins.h"
 #include "utils/varlena.h"
 
+#include "worker/compat.h"
+
 /* More than this nobody mistypes, and the server's function refuses words of more than 255. */
 #define LONGEST_WORD 100
 

@@ -23,6 +23,7 @@
 #include "storage/spin.h"
 #include "utils/builtins.h"
 
+#include "worker/compat.h"
 #include "worker/runtime.h"
 #include "worker/settings.h"
 #include "worker/transaction.h"

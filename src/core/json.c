@@ -334,8 +334,9 @@ build(const char *text, size_t len, struct va_error *err)
 		va_fail(err, "out of memory");
 		return NULL;
 	}
-	/* json_check has seen to the UTF-8; json-c 0.18 takes some that is right for wrong. */
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+	/* json_check has seen to the grammar and the UTF-8. json-c must not look again: the strict mode of
+	 * 0.18 takes every byte above 127 for a control character (github.com/json-c/json-c/issues/892). */
+	json_tokener_set_flags(tok, 0);
 	value = json_tokener_parse_ex(tok, text, (int) len);
 	/* A number at the end of the text could go on: a space says that it does not. */
 	if (value == NULL && json_tokener_get_error(tok) == json_tokener_continue)

@@ -8,6 +8,13 @@
 #include <string.h>
 
 #define MAX_DEPTH 32
+/* The strict mode of json-c 0.18 takes every byte above 127 for a control character
+ * (github.com/json-c/json-c/issues/892). */
+#if JSON_C_MAJOR_VERSION == 0 && JSON_C_MINOR_VERSION == 18
+#define STRICTNESS JSON_TOKENER_VALIDATE_UTF8
+#else
+#define STRICTNESS (JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8)
+#endif
 
 static unsigned
 line_of(const char *text, size_t at)
@@ -31,7 +38,7 @@ json_text_object(const char *text, size_t len, char *error, size_t size)
 		snprintf(error, size, "too long");
 		return NULL;
 	}
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tok, STRICTNESS);
 	object = json_tokener_parse_ex(tok, text, (int) len);
 	end = json_tokener_get_parse_end(tok);
 	while (object && end < len && strchr(" \t\r\n", text[end]))

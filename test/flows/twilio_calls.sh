@@ -219,7 +219,7 @@ done
 va_psql -c "INSERT INTO campaigns (tenant_id, name, audience, calls_per_minute, concurrent, retry, options)
   SELECT '$TENANT', name, '{\"source\": \"fair\"}', 1200, 8, '{\"busy\": {\"minutes\": 0, \"attempts\": 2}, \"no-answer\": {\"attempts\": 1}}', '{\"machine\": \"off\"}' FROM unnest(ARRAY['East', 'West']) name" \
   -c 'SELECT va_campaign_start(id) FROM campaigns' -c "SELECT va_dial('$TENANT', '+15550400803'), va_dial('$TENANT', '+15550400804')" >/dev/null
-ok 'both campaigns come to their end' va_wait_for "SELECT count(*) = 2 FROM campaigns WHERE status = 'finished' AND why = 'everybody was called'" 240
+ok 'both campaigns come to their end' va_wait_for "SELECT count(*) = 2 FROM campaigns WHERE status = 'finished' AND why = 'everybody was called'" 360
 is 'everybody was reached or given up, as the rules say' "$(row "SELECT done, given_up, skipped, calls FROM campaign_progress ORDER BY name")" $'17|3|0|22\n17|3|0|22'
 is 'each call was placed once' "$(row "SELECT count(*) FROM calls WHERE to_number LIKE '+155504008%'") $(grep -c '"event":"call_created","to":"+155504008' "$PROVIDERS_LEDGER")" '46 46'
 # In the order of the ledger: a number that is dialled must not be on the line.
